@@ -1,0 +1,1 @@
+"""The data plane: what builds, runs and serves models. It never imports the control plane."""

@@ -1,0 +1,164 @@
+"""Messages that control plane and data plane share, versioned.
+
+Pure. Nothing here does I/O. `orchestrator` and every part of `runtimes` import it; it imports neither. A field is added
+with a default; a field is never renamed or reused. `SCHEMA` goes up when an older reader would misread a newer message.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+MANIFEST_FILE = "manifest.json"
+
+
+class Message(BaseModel):
+    """A frozen message; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Phase(StrEnum):
+    """Where a replica is in its life; what a phase means for serving is in `orchestrator.core.lifecycle`."""
+
+    STARTING = "starting"  # process asked for, or loading and warming the model
+    READY = "ready"  # has generated a token and takes requests
+    SILENT = "silent"  # no word from it; it may still be serving
+    DRAINING = "draining"  # takes nothing new, finishes what it has
+    FAILED = "failed"  # said itself that it cannot serve, with a reason
+    GONE = "gone"
+
+
+# ---------------------------------------------------------------- artifacts
+
+
+class FileEntry(Message):
+    """One file of an artifact."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class Source(Message):
+    """Where the weights came from."""
+
+    kind: str = Field(pattern=r"^(gguf|directory|hub)$")
+    name: str  # file or directory name, or hub name; never an absolute path
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+
+
+class DecoderShape(Message):
+    """What the edge engine must know of the graph."""
+
+    layers: int = Field(gt=0)
+    kv_heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+    context_tokens: int = Field(gt=0)
+    eos_token_ids: tuple[int, ...]
+    bos_token: str = ""
+    eos_token: str = ""
+    kv_dtype: str = "float32"
+
+
+class Needs(Message):
+    """Measured on the machine that built the artifact."""
+
+    weights_bytes: int = Field(ge=0)  # bytes read per decoded token: quantized weights, scales, head
+    resident_bytes: int = Field(ge=0)  # resident memory of the engine process after load, cache excluded
+    kv_bytes_per_token: int = Field(ge=0)
+
+
+class Quality(Message):
+    """The quantized graph against the unfused fp32 export, on the shipped text."""
+
+    reference: str
+    tokens: int = Field(gt=0)
+    perplexity: float = Field(gt=0)
+    reference_perplexity: float = Field(gt=0)
+    greedy_agreement: float = Field(ge=0, le=1)
+
+
+class ArtifactManifest(Message):
+    """`manifest.json` of an edge artifact: a folder with graph, tokenizer and chat template."""
+
+    schema_version: int = SCHEMA
+    model: str
+    quantization: str
+    licence: str
+    source: Source
+    shape: DecoderShape
+    needs: Needs
+    quality: Quality
+    files: dict[str, FileEntry]
+    tools: dict[str, str]
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files together."""
+        return sum(entry.size_bytes for entry in self.files.values())
+
+
+# ---------------------------------------------------------------- replicas
+
+
+class ReplicaSpec(Message):
+    """What a student replica is to run; the fleet hands it to the edge server."""
+
+    schema_version: int = SCHEMA
+    name: str
+    owner: str  # instance id of the controller that asked for it
+    service: str
+    tier: str
+    site: str
+    pool: int  # index of the pool within its site
+    variant: str  # digest of model, quantization and engine settings
+    artifact: str  # folder of the artifact on the machine that runs it
+    slots: int = Field(gt=0)  # sequences decoded together
+    context_tokens: int = Field(gt=0)  # per slot, prompt and answer together
+    threads: int = Field(gt=0)
+    queue: int = Field(ge=0)  # requests that may wait for a slot
+    memory_bytes: int = Field(gt=0)
+    chip: str = ""  # profile of the pool's chip
+    chip_share: float = Field(default=0.0, ge=0)  # chips it takes; a part of one when chips are shared by memory
+
+
+class ReplicaReport(Message):
+    """What a replica says of itself."""
+
+    schema_version: int = SCHEMA
+    spec: ReplicaSpec
+    phase: Phase
+    url: str = ""  # base address, without path; empty until it listens
+    pid: int = 0
+    started_at_s: float = 0.0  # Unix time
+    running: int = 0
+    waiting: int = 0
+    message: str = ""
+
+
+# ---------------------------------------------------------------- routes
+
+
+class Upstream(Message):
+    """One ready replica."""
+
+    name: str
+    url: str  # http://host:port
+
+
+class Route(Message):
+    """One service at the gateway."""
+
+    service: str
+    upstreams: tuple[Upstream, ...] = ()
+
+
+class RouteTable(Message):
+    """Everything the gateway routes; a push replaces all of it."""
+
+    schema_version: int = SCHEMA
+    routes: tuple[Route, ...] = ()
