@@ -1,0 +1,1 @@
+"""The control plane: load what people write, decide with pure functions, act through ports, report."""

@@ -1,0 +1,1 @@
+"""What people write: frozen pydantic models, quantities and the loader. Pure: text in, values out."""

@@ -1,0 +1,55 @@
+"""The kinds a document can be, and the catalog they make together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from orchestrator.api.document import Part
+from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.model import Model
+from orchestrator.api.service import ModelService
+from orchestrator.api.site import Site
+
+Document = ModelService | Site | Model | HardwareProfile | Engine
+
+KINDS: Mapping[str, type[Part]] = {
+    "ModelService": ModelService,
+    "Site": Site,
+    "Model": Model,
+    "HardwareProfile": HardwareProfile,
+    "Engine": Engine,
+}
+
+
+def as_json(document: Document) -> dict[str, Any]:
+    """A document as JSON values, with the field names people write."""
+    return document.model_dump(mode="json", by_alias=True)
+
+
+def from_json(kind: str, text: str) -> Document:
+    """A document from the JSON text of `as_json`. Raises KeyError or ValidationError for what another version wrote."""
+    return cast(Document, KINDS[kind].model_validate_json(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Models, chips and engines by name."""
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+    profiles: Mapping[str, HardwareProfile] = field(default_factory=dict)
+    engines: Mapping[str, Engine] = field(default_factory=dict)
+
+    def with_documents(self, documents: Iterable[Document]) -> Catalog:
+        """The catalog with these documents on top; services and sites are no part of it."""
+        models, profiles, engines = dict(self.models), dict(self.profiles), dict(self.engines)
+        for document in documents:
+            match document:
+                case Model():
+                    models[document.metadata.name] = document
+                case HardwareProfile():
+                    profiles[document.metadata.name] = document
+                case Engine():
+                    engines[document.metadata.name] = document
+        return Catalog(models, profiles, engines)

@@ -1,0 +1,114 @@
+"""`ModelService`: a name that answers requests, with a student tier, a teacher tier, or both."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from orchestrator.api.document import Metadata, Name, Part
+from orchestrator.api.quantities import Duration, Rate, Share
+from orchestrator.api.site import Role
+
+
+class Source(Part):
+    """Weights that are in no catalog."""
+
+    source: str = Field(min_length=1, description="a folder, a .gguf file, or hf://org/name")
+    licence: str = Field(min_length=1, description="SPDX id of the weights' licence")
+
+
+class Where(Part):
+    """Which sites a tier may use; an absent field does not restrict."""
+
+    role: Role | None = None
+    region: Name | None = None
+    site: Name | None = None
+
+
+class Slo(Part):
+    """What a request may take."""
+
+    ttft: Duration | None = Field(default=None, description="time to first token")
+    tpot: Duration | None = Field(default=None, description="time per output token after the first")
+
+
+class Replicas(Part):
+    """Bounds on the number of replicas."""
+
+    min: int = Field(default=1, ge=0, le=1000)
+    max: int = Field(default=1, ge=1, le=1000)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Replicas:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is more than max {self.max}")
+        return self
+
+
+class Tier(Part):
+    """One tier of a service."""
+
+    model: Name | Source
+    quantization: tuple[str, ...] = Field(default=(), description="allowed, the planner picks; empty allows all")
+    where: Where = Where()
+    slo: Slo = Slo()
+    replicas: Replicas = Replicas()
+    context: int | None = Field(default=None, gt=0, description="longest prompt and answer together, in tokens")
+
+
+class Teacher(Tier):
+    """The large tier."""
+
+    disaggregation: Literal["auto", "never"] = Field(
+        default="auto", description="prefill and decode apart when it pays"
+    )
+
+
+class Demand(Part):
+    """What comes in."""
+
+    rate: Rate = Field(description="requests")
+    input: int = Field(gt=0, le=10_000_000, description="prompt tokens of a typical request")
+    output: int = Field(gt=0, le=10_000_000, description="answer tokens of a typical request")
+
+
+class Escalation(Part):
+    """How much may go from student to teacher."""
+
+    target: Share = Field(description="quality target, as a share of the teacher's")
+    budget: Share = Field(description="at most this share of requests goes to the teacher")
+
+
+class Policy(Part):
+    """What is allowed."""
+
+    licences: tuple[str, ...] = Field(default=(), description="SPDX ids; empty allows all")
+    residency: tuple[str, ...] = Field(default=(), description="region prefixes such as cn; empty allows all")
+
+
+class ModelServiceSpec(Part):
+    """What the user wants."""
+
+    student: Tier | None = None
+    teacher: Teacher | None = None
+    demand: Demand
+    escalation: Escalation | None = None
+    policy: Policy = Policy()
+
+    @model_validator(mode="after")
+    def _at_least_one_tier(self) -> ModelServiceSpec:
+        if self.student is None and self.teacher is None:
+            raise ValueError("give a student, a teacher, or both")
+        if self.escalation is not None and (self.student is None or self.teacher is None):
+            raise ValueError("escalation needs both a student and a teacher")
+        return self
+
+
+class ModelService(Part):
+    """A service as the user wrote it."""
+
+    api_version: Literal["headwater.dev/v1alpha1"]
+    kind: Literal["ModelService"]
+    metadata: Metadata
+    spec: ModelServiceSpec
