@@ -1,0 +1,95 @@
+"""A plan as plain values: the keys are a promise to whoever reads the JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from worlds import a_catalog, a_pool, a_service, a_site, a_tier, a_world
+
+from orchestrator.api.service import ModelService
+from orchestrator.api.site import Site
+from orchestrator.core.explain import placement_view
+from orchestrator.core.placement import place
+
+
+def the_view() -> dict[str, object]:
+    service = a_service(student=a_tier(), teacher=a_tier(where={"role": "cloud"}))
+    return placement_view(place([service], a_catalog(), a_world(a_site("lab", a_pool(), a_pool("npu")))))
+
+
+def test_a_plan_states_its_cost_its_bound_and_the_gap() -> None:
+    """Promise 3, at the door."""
+    view = the_view()
+
+    assert list(view) == ["costPerHour", "lowerBoundPerHour", "gap", "tiers"]
+    assert (view["costPerHour"], view["lowerBoundPerHour"], view["gap"]) == (1, 1, 0)
+
+
+def test_the_same_plan_is_the_same_text() -> None:
+    """Promise 1, byte for byte."""
+    assert json.dumps(the_view()) == json.dumps(the_view())
+
+
+def test_a_placed_tier_has_these_keys() -> None:
+    placed = the_view()["tiers"][0]
+
+    assert set(json.loads(json.dumps(placed))) == {
+        "service", "tier", "placed", "why", "replicas", "costPerHour", "demandPerSecond", "shortPerSecond", "model",
+        "quantization", "checkpoint", "site", "pool", "profile", "engine", "parallelism", "nodes", "chips",
+        "contextTokens", "sequences", "pricePerHour", "memory", "predicted", "unverified", "atRisk", "alternatives",
+        "rejected",
+    }  # fmt: skip
+    assert list(placed["predicted"]["tpotSeconds"]) == ["p10", "p50", "p90"]
+    assert placed["rejected"] == [
+        {"subject": "lab/1 npu vllm int4", "rule": "quantization", "need": "int4", "have": "bf16, w8a8"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "site", "why"),
+    [
+        pytest.param(a_service(), a_site(), "the only way that fits", id="one way"),
+        pytest.param(
+            a_service(),
+            a_site("lab", a_pool(price="2/h"), a_pool(price="3/h")),
+            "the cheapest that carries the demand, 2/h in all",
+            id="the next is dearer",
+        ),
+        pytest.param(
+            a_service(student=a_tier(quantization=("int4", "int8"))),
+            a_site(),
+            "as cheap as the next, and ",
+            id="the next costs the same",
+        ),
+        pytest.param(
+            a_service(rate="100000/s"),
+            a_site(),
+            "no way that fits carries 100000/s; this is the cheapest of them",
+            id="short",
+        ),
+    ],
+)
+def test_a_placed_tier_says_why_this_way(service: ModelService, site: Site, why: str) -> None:
+    view = placement_view(place([service], a_catalog(), a_world(site)))
+
+    assert view["tiers"][0]["why"].startswith(why)
+
+
+def test_a_tier_without_a_place_says_why_with_what_was_needed_and_there() -> None:
+    """Promise 2, at the door."""
+    assert the_view()["tiers"][1] == {
+        "service": "chat",
+        "tier": "teacher",
+        "placed": False,
+        "rejected": [{"subject": "lab", "rule": "place", "need": "cloud", "have": "edge"}],
+    }
+
+
+def test_reasons_come_nearest_first_whatever_the_order_of_the_sites() -> None:
+    tier = a_tier(where={"role": "edge"}, slo={"tpot": "1us"})
+    sites = a_site("lab"), a_site("zone", role="cloud")
+
+    (view,) = placement_view(place([a_service(student=tier)], a_catalog(), a_world(*sites)))["tiers"]
+
+    assert [no["rule"] for no in view["rejected"]] == ["tpot", "place"]
