@@ -1,0 +1,1 @@
+"""Source weights to a checked edge artifact; the only home of the build tools."""
