@@ -1,0 +1,1 @@
+"""The small-model engine and its OpenAI server; installs without torch, Ray or Kubernetes."""

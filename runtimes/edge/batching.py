@@ -1,0 +1,186 @@
+"""One round of continuous batching: a piece of a prompt, then one token for everyone who decodes.
+
+No threads and no clock of its own: `runtimes.edge.engine` calls it from its thread and hands over what it made. A fault
+in one request ends that request alone; a failed step ends those that were in it. Seats are kept in
+`runtimes.edge.scheduler`, the model is run by `runtimes.edge.session`, text is made by `runtimes.edge.tokens`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.edge.generation import Finish, Generation, Piece
+from runtimes.edge.sampler import Sampler, best
+from runtimes.edge.scheduler import Move, Rows, Seat
+from runtimes.edge.tokens import TextStream, Vocabulary
+from runtimes.errors import HeadwaterError, Unavailable
+
+Floats = NDArray[np.float32]
+
+
+class Decoder(Protocol):
+    """The model as a round needs it; `runtimes.edge.session.Session` is the real one."""
+
+    @property
+    def slots(self) -> int:
+        """Rows that can decode together."""
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that one row can hold."""
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Longest piece of a prompt that `prefill` takes."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes reserved for caches."""
+
+    def prefill(self, row: int, tokens: Sequence[int], past_tokens: int) -> Floats:
+        """Read a piece of a prompt; scores after its last token."""
+
+    def step(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
+        """Append a token to each of the first rows; scores per row."""
+
+    def move(self, source: int, target: int, tokens: int) -> None:
+        """Copy the start of a row into another."""
+
+
+class Batching:
+    """Runs rounds over the seats of `rows` and collects what they give."""
+
+    def __init__(self, decoder: Decoder, vocabulary: Vocabulary, eos: Sequence[int], rows: Rows) -> None:
+        self._decoder = decoder
+        self._vocabulary = vocabulary
+        self._eos = frozenset(eos)
+        self._rows = rows
+        self._made: list[tuple[Generation, Piece]] = []
+
+    def warm_up(self) -> None:
+        """Generate a token in every row, in the smallest and in the largest batch.
+
+        Raises:
+            HeadwaterError: the model cannot generate.
+        """
+        token = min(self._eos, default=0)
+        for row in range(self._decoder.slots):
+            token = int(best(self._decoder.prefill(row, [token], 0)[None, :])[0])
+        for rows in sorted({1, self._decoder.slots}):
+            best(self._decoder.step([token] * rows, [1] * rows))
+
+    def admit(self) -> None:
+        """Seat the first who waits, if there is room for it."""
+        generation = self._rows.next_to_read()
+        if generation is not None:
+            ask = generation.ask
+            self._rows.seat(generation, Sampler(ask.sampling), TextStream(self._vocabulary, ask.stops))
+
+    def read(self) -> list[tuple[Generation, Piece]]:
+        """Free the seats of those who left and read a piece of a prompt; returns the pieces to deliver."""
+        for seat in self._seats():
+            if seat.generation.cancelled:
+                self._leave(seat)
+        if self._rows.reading is not None:
+            self._read_prompt(self._rows.reading)
+        return self._taken()
+
+    def decode(self) -> list[tuple[Generation, Piece]]:
+        """One token for everyone who decodes; returns the pieces to deliver."""
+        if self._rows.decoding:
+            self._decode()
+        return self._taken()
+
+    def end_all(self, error: HeadwaterError) -> list[tuple[Generation, Piece]]:
+        """Free every seat and end its request with this error."""
+        for seat in reversed(self._seats()):
+            self._fail(seat, error)
+        return self._taken()
+
+    def _taken(self) -> list[tuple[Generation, Piece]]:
+        made, self._made = self._made, []
+        return made
+
+    def _seats(self) -> list[Seat]:
+        reading = self._rows.reading
+        return [*self._rows.decoding, *([reading] if reading is not None else [])]
+
+    def _read_prompt(self, seat: Seat) -> None:
+        prompt = seat.generation.ask.prompt
+        part = prompt[seat.length : seat.length + self._decoder.chunk_tokens]
+        try:
+            scores = self._decoder.prefill(seat.row, part, seat.length)
+            seat.length += len(part)
+            if seat.length < len(prompt):
+                return
+            token = seat.sampler.pick(scores)
+        except Exception as exc:  # noqa: BLE001 one request's fault must not end the engine
+            self._fail(seat, _as_ours(exc))
+            return
+        self._apply(self._rows.promote())
+        self._accept(seat, token)
+
+    def _decode(self) -> None:
+        seats = list(self._rows.decoding)
+        try:
+            scores = self._decoder.step([seat.token for seat in seats], [seat.length for seat in seats])
+            likeliest = best(scores).tolist()
+        except Exception as exc:  # noqa: BLE001 a failed step must not end the engine
+            for seat in reversed(seats):
+                self._fail(seat, _as_ours(exc))
+            return
+        for seat in seats:
+            seat.length += 1
+        for place, seat in enumerate(seats):
+            try:
+                token = likeliest[place] if seat.sampler.greedy else seat.sampler.pick(scores[place])
+            except Exception as exc:  # noqa: BLE001 one request's fault must not end the engine
+                self._fail(seat, _as_ours(exc))
+            else:
+                self._accept(seat, token)
+
+    def _accept(self, seat: Seat, token: int) -> None:
+        """Take a sampled token into the answer, and end the answer where it ends."""
+        now_s = time.monotonic()
+        try:
+            if token in self._eos:
+                self._finish(seat, Piece(seat.text.close(), finish=Finish.STOP, at_s=now_s))
+                return
+            seat.token = token
+            seat.made += 1
+            text = seat.text.push(token)
+            if seat.text.stopped:
+                self._finish(seat, Piece(text, 1, finish=Finish.STOP, at_s=now_s))
+            elif seat.made >= seat.generation.max_tokens:
+                rest = seat.text.close()
+                finish = Finish.STOP if seat.text.stopped else Finish.LENGTH
+                self._finish(seat, Piece(text + rest, 1, finish=finish, at_s=now_s))
+            else:
+                self._made.append((seat.generation, Piece(text, 1, at_s=now_s)))
+        except Exception as exc:  # noqa: BLE001 one request's fault must not end the engine
+            self._fail(seat, _as_ours(exc))
+
+    def _finish(self, seat: Seat, piece: Piece) -> None:
+        self._leave(seat)
+        self._made.append((seat.generation, piece))
+
+    def _fail(self, seat: Seat, error: HeadwaterError) -> None:
+        self._finish(seat, Piece(error=error, at_s=time.monotonic()))
+
+    def _leave(self, seat: Seat) -> None:
+        self._apply(self._rows.leave(seat))
+
+    def _apply(self, move: Move | None) -> None:
+        if move is not None:
+            self._decoder.move(move.source, move.target, move.tokens)
+
+
+def _as_ours(exc: Exception) -> HeadwaterError:
+    if isinstance(exc, HeadwaterError):
+        return exc
+    return Unavailable(f"The engine could not continue this request ({type(exc).__name__}).", retry_in_s=1.0)

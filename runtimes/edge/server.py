@@ -1,0 +1,215 @@
+"""The OpenAI server of one edge replica.
+
+Listens before the model is loaded and says so on `/readyz`; `open_for` gives it an engine. Bodies are checked in
+`runtimes.edge.wishes`, answers are sent in `runtimes.edge.replies`. Called by `runtimes.edge.replica`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from aiohttp import web
+
+from runtimes.edge import answers, wishes
+from runtimes.edge.answers import Envelope, Fault
+from runtimes.edge.chat import ChatTemplate, prompt_tokens
+from runtimes.edge.engine import Engine
+from runtimes.edge.generation import Ask
+from runtimes.edge.metrics import CONTENT_TYPE, EdgeMetrics, Outcome
+from runtimes.edge.replies import Reader, stream, whole
+from runtimes.edge.tokens import Vocabulary
+from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, UnknownModel, Wish
+from runtimes.errors import HeadwaterError, Invalid, Unavailable
+
+BODY_LIMIT_BYTES = 1 << 20
+BODY_S = 30.0  # in which a body has to arrive
+STUCK_S = 60.0  # an engine that takes no turn for so long is reported dead
+LONG_TEXT = 8192  # characters; longer prompts are tokenized off the event loop
+STARTING_RETRY_S = 2.0
+
+OUTCOMES = {400: Outcome.INVALID, 404: Outcome.INVALID, 429: Outcome.TURNED_AWAY, 503: Outcome.TURNED_AWAY}
+
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Served:
+    """What the server answers with; `names` are the model names it goes by, the first one in `/v1/models`."""
+
+    engine: Engine
+    vocabulary: Vocabulary
+    chat: ChatTemplate | None
+    names: tuple[str, ...]
+    made_s: int
+
+
+class EdgeServer:
+    """HTTP routes over one engine."""
+
+    def __init__(self, metrics: EdgeMetrics) -> None:
+        self._metrics = metrics
+        self._served: Served | None = None
+        self._why_not = "The model is loading."
+        self.unanswered = 0  # requests to generate that have come and are not fully answered
+
+    def open_for(self, served: Served) -> None:
+        """Answer with this engine from now on."""
+        self._metrics.watch(served.engine)
+        self._served = served
+
+    def close_because(self, message: str) -> None:
+        """Say why there will be no answers."""
+        self._why_not = message
+
+    def app(self) -> web.Application:
+        """The aiohttp application."""
+        app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._guard])
+        app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._complete)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/v1/models/{name:.+}", self._model)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics_page)
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Every error leaves in OpenAI's shape; every request to generate is counted while it is here."""
+        generating = request.method == "POST"
+        self.unanswered += generating
+        try:
+            return await self._answered(request, handler)
+        finally:
+            self.unanswered -= generating
+
+    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except HeadwaterError as exc:
+            fault = answers.fault(exc)
+            if request.method == "POST":  # asking whether a model is there generates nothing
+                self._metrics.ended(OUTCOMES.get(fault.status, Outcome.FAILED))
+        except web.HTTPRequestEntityTooLarge:
+            fault = Fault(413, f"The body is larger than {BODY_LIMIT_BYTES} bytes.", code="body_too_large")
+        except TimeoutError:
+            fault = Fault(408, f"The body did not arrive within {BODY_S:g} s; send it again.", code="body_too_slow")
+        except (web.PayloadAccessError, web.RequestPayloadError):
+            fault = Fault(400, "The body cannot be unpacked; send it as its headers say.", code="invalid_body")
+        except web.HTTPNotFound:
+            fault = Fault(404, f"There is nothing at {request.path[:200]}.", code="not_found")
+        except web.HTTPMethodNotAllowed as exc:
+            allowed = ", ".join(sorted(exc.allowed_methods))
+            fault = Fault(405, f"{request.method} is not allowed here; use {allowed}.", code="method_not_allowed")
+        except ConnectionError:
+            raise  # the client is gone; there is nobody to answer
+        except Exception:
+            log.exception("A request to %s failed inside the server.", request.path[:200])
+            fault = Fault(500, "The server failed on this request; its log says why.", "server_error")
+            self._metrics.ended(Outcome.FAILED)
+        return web.json_response(fault.body(), status=fault.status, headers=fault.headers())
+
+    async def _chat(self, request: web.Request) -> web.StreamResponse:
+        wish = wishes.read(ChatWish, await _body(request))
+        served = self._serving(wish.model)
+        if served.chat is None:
+            raise Invalid("This model has no chat template; use /v1/completions.")
+        messages = [message.plain() for message in wish.messages]
+        size = sum(len(message["content"]) for message in messages)
+        prompt = await _apart(size, partial(prompt_tokens, served.chat, served.vocabulary, messages))
+        return await self._answer(request, served, wish, prompt)
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        wish = wishes.read(CompletionWish, await _body(request))
+        served = self._serving(wish.model)
+        prompt = await _prompt_tokens(served.vocabulary, wish)
+        return await self._answer(request, served, wish, prompt)
+
+    async def _answer(self, request: web.Request, served: Served, wish: Wish, prompt: list[int]) -> web.StreamResponse:
+        asked_tokens = wish.asked_tokens
+        most_tokens = wish.usual_tokens if asked_tokens is None else asked_tokens
+        ask = Ask(tuple(prompt), most_tokens, wish.sampling, wish.stops, shorten=asked_tokens is None)
+        generation = served.engine.submit(ask)
+        self._metrics.accepted(len(prompt))
+        chat = isinstance(wish, ChatWish)
+        name = ("chatcmpl-" if chat else "cmpl-") + uuid.uuid4().hex
+        envelope = Envelope(name, wish.model, int(time.time()), chat)
+        reader = Reader(generation, self._metrics)
+        try:
+            if wish.stream:
+                response = await stream(request, reader, envelope, with_usage=wish.with_usage)
+            else:
+                response = await whole(reader, envelope)
+        except (asyncio.CancelledError, ConnectionError):
+            self._metrics.ended(Outcome.LEFT)
+            raise
+        else:
+            self._metrics.ended(reader.outcome)
+            return response
+        finally:
+            reader.close()
+
+    def _serving(self, model: str) -> Served:
+        if self._served is None:
+            raise Unavailable(self._why_not, retry_in_s=STARTING_RETRY_S)
+        if model not in self._served.names:
+            raise UnknownModel(
+                f"The model {model[:100]!r} does not exist here; this server has {self._served.names[0]!r}.",
+                param="model",
+            )
+        return self._served
+
+    async def _models(self, _request: web.Request) -> web.Response:
+        served = self._served
+        return web.json_response(
+            answers.models(served.names[:1], served.made_s) if served is not None else answers.models((), 0)
+        )
+
+    async def _model(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        return web.json_response(answers.model(name, self._serving(name).made_s))
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        if self._served is not None and self._served.engine.silent_s > STUCK_S:
+            return web.Response(text=f"The engine has not moved for {STUCK_S:.0f} s.\n", status=503)
+        return web.Response(text="ok\n")
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        if self._served is None:
+            return web.Response(text=self._why_not + "\n", status=503)
+        if self._served.engine.draining:
+            return web.Response(text="Draining.\n", status=503)
+        return web.Response(text="ok\n")
+
+    async def _metrics_page(self, _request: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _body(request: web.Request) -> bytes:
+    async with asyncio.timeout(BODY_S):
+        return await request.read()
+
+
+async def _prompt_tokens(vocabulary: Vocabulary, wish: CompletionWish) -> list[int]:
+    prompt = wish.prompt
+    texts = [prompt] if isinstance(prompt, str) else [item for item in prompt if isinstance(item, str)]
+    if texts:
+        return await _apart(len(texts[0]), partial(vocabulary.encode, texts[0], special=True))
+    tokens = [item for item in prompt if isinstance(item, int)]
+    if tokens and max(tokens) >= vocabulary.size:
+        raise BadField(
+            f"prompt: token {max(tokens)} does not exist; the vocabulary has {vocabulary.size}.", param="prompt"
+        )
+    return tokens
+
+
+async def _apart(size: int, tokens: Callable[[], list[int]]) -> list[int]:
+    """Make the tokens of a text of so many characters; a long one does not hold up the event loop."""
+    return tokens() if size <= LONG_TEXT else await asyncio.get_running_loop().run_in_executor(None, tokens)

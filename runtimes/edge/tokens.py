@@ -1,0 +1,167 @@
+"""Text to tokens and tokens to text, piece by piece.
+
+The one home of `tokenizers` at run time. A `TextStream` never emits half a character, not even where the token limit
+cuts one; it never emits a stop string and never splits one across pieces. Called by `runtimes.edge.batching` for every
+token, and by `runtimes.edge.server` and `runtimes.edge.chat` for prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from tokenizers import Encoding, Tokenizer
+
+from runtimes.errors import Invalid
+
+BROKEN = "\ufffd"  # what decoding gives for bytes that are no character, or not one yet
+HELD_TOKENS = 16  # a character has at most four bytes; a longer run without a whole one is noise and is let go
+
+
+class Vocabulary:
+    """The artifact's tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.size = tokenizer.get_vocab_size(with_added_tokens=True)
+        added = tokenizer.get_added_tokens_decoder()
+        self._controls = {number: token.content for number, token in added.items() if token.special}
+        self._unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read `tokenizer.json`.
+
+        Raises:
+            Invalid: the file is no tokenizer.
+        """
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as exc:  # the library raises bare Exception for every fault of the file
+            raise Invalid(f"{path} is not a tokenizer: {str(exc)[:200]}.") from exc
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return cls(tokenizer)
+
+    def encode(self, text: str, *, special: bool) -> list[int]:
+        """Tokens of a text; `special` lets the tokenizer add its own marks, as a plain completion wants.
+
+        Raises:
+            Invalid: the text is not valid Unicode.
+        """
+        ids: list[int] = _encoding(self._tokenizer, text, special=special).ids
+        return ids
+
+    def encode_as_text(self, text: str) -> list[int]:
+        """Tokens of a text in which control tokens are nothing but letters.
+
+        Raises:
+            Invalid: the tokenizer knows part of the text as a control token only.
+        """
+        ids: list[int] = _encoding(self._blind, text, special=False).ids
+        if not self._controls.keys().isdisjoint(ids):
+            raise Invalid(f"A message holds {text[:40]!r}, which this model reads as a control token; leave it out.")
+        return ids
+
+    def control_places(self, text: str) -> list[tuple[int, int]]:
+        """Where `encode` reads control tokens in a text: the first character of each, and the one after its last.
+
+        Raises:
+            Invalid: the text is not valid Unicode.
+        """
+        encoding = _encoding(self._tokenizer, text, special=False)
+        places: list[tuple[int, int]] = []
+        for token, (first, end) in zip(encoding.ids, encoding.offsets, strict=True):
+            # A tokenizer's mark for unknown characters counts only where it is spelled out.
+            if token in self._controls and (token != self._unknown or text[first:end].strip() == self._controls[token]):
+                places.append((first, end))
+        return places
+
+    @cached_property
+    def _blind(self) -> Tokenizer:
+        """The same tokenizer, blind to control tokens; made when first needed, for it is as large again."""
+        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer.encode_special_tokens = True
+        return tokenizer
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of tokens; marks such as end-of-text give nothing."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+
+def _encoding(tokenizer: Tokenizer, text: str, *, special: bool) -> Encoding:
+    try:
+        return tokenizer.encode(text, add_special_tokens=special)
+    except (TypeError, UnicodeError) as exc:
+        raise Invalid("The prompt is not valid Unicode text: it holds a lone surrogate.") from exc
+
+
+class TextStream:
+    """Text of one answer, as its tokens come."""
+
+    def __init__(self, vocabulary: Vocabulary, stops: Sequence[str] = ()) -> None:
+        self._vocabulary = vocabulary
+        self._stops = tuple(stops)
+        self._window: list[int] = []  # tokens decoded together: those before `_read` give context only
+        self._read = 0
+        self._sent = 0  # characters already given out of the window's new part
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """Text that is certain after this token; empty while a character or a stop string may still be forming."""
+        self._window.append(token)
+        return self._emit(self._decoded(at_end=False))
+
+    def close(self) -> str:
+        """What was held back, now that no token will follow."""
+        if self.stopped:
+            return ""
+        text = self._emit(self._decoded(at_end=True))
+        rest, self._held = ("", "") if self.stopped else (self._held, "")
+        return text + rest
+
+    def _decoded(self, *, at_end: bool) -> str:
+        """New whole characters; the window then keeps only the tokens that the next ones need for context."""
+        pending = len(self._window) - self._read
+        if pending == 0:
+            return ""
+        before = self._vocabulary.decode(self._window[: self._read]) if self._read else ""
+        after = self._vocabulary.decode(self._window)
+        fresh = after[len(before) + self._sent :]
+        if at_end:
+            return fresh.rstrip(BROKEN)  # half a character, where the token limit cut it
+        if after.endswith(BROKEN) and pending < HELD_TOKENS:
+            certain = fresh.rstrip(BROKEN)  # some tokenizers show every byte of a character that is still forming
+            self._sent += len(certain)
+            return certain
+        self._window = self._window[self._read :]
+        self._read = len(self._window)
+        self._sent = 0
+        return fresh
+
+    def _emit(self, fresh: str) -> str:
+        if self.stopped:
+            return ""
+        if not self._stops:
+            return fresh
+        text = self._held + fresh
+        found = [at for at in (text.find(stop) for stop in self._stops) if at >= 0]
+        if found:
+            self.stopped = True
+            self._held = ""
+            return text[: min(found)]
+        keep = _possible_start(text, self._stops)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+
+def _possible_start(text: str, stops: Sequence[str]) -> int:
+    """Length of the longest end of the text that a stop string may begin with."""
+    longest = min(len(text), max(len(stop) for stop in stops) - 1)
+    for length in range(longest, 0, -1):
+        if any(stop.startswith(text[-length:]) for stop in stops):
+            return length
+    return 0

@@ -1,0 +1,56 @@
+"""What a chat body may hold, and how what it may not is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from runtimes.edge import wishes
+from runtimes.edge.wishes import BadField, ChatWish
+
+CONTENT = 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here'
+
+
+@pytest.mark.parametrize(
+    ("messages", "sentence"),
+    [
+        pytest.param([], "messages must not be empty.", id="no messages"),
+        pytest.param("hi", "messages must be a list.", id="a text"),
+        pytest.param(["hi"], "messages.0 must be an object.", id="a text in the list"),
+        pytest.param([{"role": "user"}], "messages.0.content is required.", id="no content"),
+        pytest.param([{"role": "user", "content": None}], f"messages.0.content {CONTENT}.", id="null"),
+        pytest.param(
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}],
+            f"messages.0.content {CONTENT}.",
+            id="an image",
+        ),
+        pytest.param(
+            [{"role": "tool", "content": "x"}],
+            "messages.0.role must be 'system', 'developer', 'user' or 'assistant'.",
+            id="a tool's answer",
+        ),
+        pytest.param(
+            [{"role": "user", "content": "x", "bogus": 1}], "messages.0.bogus is not known here.", id="an unknown field"
+        ),
+        pytest.param(
+            [{"role": "user", "content": "x", "stop": 1}],
+            "messages.0.stop is not known here.",
+            id="a field from elsewhere",
+        ),
+        pytest.param(
+            [{"role": "assistant", "content": "x", "tool_calls": [{}]}],
+            "messages.0.tool_calls must be empty.",
+            id="tool calls",
+        ),
+        pytest.param(
+            [{"role": "user", "content": "x"}] * 1025, "messages must have at most 1024 items.", id="too many"
+        ),
+    ],
+)
+def test_messages_that_cannot_be_read_are_answered_in_plain_words(messages: Any, sentence: str) -> None:
+    with pytest.raises(BadField) as caught:
+        wishes.read(ChatWish, json.dumps({"model": "tiny", "messages": messages}).encode())
+
+    assert (str(caught.value), caught.value.param) == (sentence, "messages")
