@@ -1,0 +1,136 @@
+"""What a configuration must satisfy before it is rendered, and the values looked up on the way.
+
+Pure. Used by `render` beside this file. Whether a replica fits and is fast enough is `orchestrator.core`'s business.
+Here are the questions whose wrong answer the cluster would refuse late, or run without a word.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from orchestrator.api.hardware import Engine, HardwareProfile, PodNeeds
+from orchestrator.api.kinds import Catalog
+from orchestrator.api.model import Model
+from orchestrator.api.site import Site
+from orchestrator.core.world import Configuration
+from orchestrator.errors import Invalid, Refused
+
+_FOLDER = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
+_CHECKPOINT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_MIRROR = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*")
+_IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|(API|ACCESS)_?KEY)(_|$)", re.IGNORECASE)
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A configuration with everything it names."""
+
+    engine: Engine
+    pod: PodNeeds
+    checkpoint: str  # name of the published weights, below the site's model folder
+    quantization: str  # value of the engine's flag
+    models: str  # folder on the node
+    image: str
+    interface: str
+
+
+def resolve(configuration: Configuration, catalog: Catalog, site: Site) -> Resolved:
+    """Look up what the configuration names and check what the platform will ask.
+
+    Raises:
+        Invalid: a name is unknown, or the site or the engine entry holds text that cannot be used.
+        Refused: the engine cannot run the quantization, nobody publishes it, or the chips do not go into a pod.
+    """
+    if site.metadata.name != configuration.pool.site:
+        raise Invalid(
+            f"the configuration is for site {configuration.pool.site}, but site {site.metadata.name} was given"
+        )
+    model = _named(catalog.models, configuration.model, "model")
+    engine = _named(catalog.engines, configuration.engine, "engine")
+    profile = _named(catalog.profiles, configuration.profile, "hardware profile")
+    _no_secrets(engine)
+    return Resolved(
+        engine=engine,
+        pod=_pod(configuration, profile),
+        checkpoint=checkpoint(model, engine, configuration.quantization),
+        quantization=engine.spec.quantizations[configuration.quantization],
+        models=_matching(_FOLDER, site.spec.models.rstrip("/"), f"site {site.metadata.name}: models", "/models"),
+        image=_image(engine, site),
+        interface=_matching(_INTERFACE, site.spec.interface, f"site {site.metadata.name}: interface", "eth0"),
+    )
+
+
+def checkpoint(model: Model, engine: Engine, quantization: str) -> str:
+    """Name of the published weights: the release with that quantization, or the hub name for the native type.
+
+    Raises:
+        Refused: the engine cannot run it, or nobody publishes it.
+        Invalid: the name in the card is no path.
+    """
+    card, name = model.spec, model.metadata.name
+    subject = f"{name} {quantization} on {engine.metadata.name}"
+    if quantization in engine.spec.refused:
+        raise Refused(f"{subject}: {engine.spec.refused[quantization]}")
+    if quantization not in engine.spec.quantizations:
+        raise Refused(f"{subject}: the engine runs {', '.join(sorted(engine.spec.quantizations)) or 'none'}")
+    released = {release.quantization: release.name for release in reversed(card.releases)}
+    if card.hub:
+        released[card.native] = card.hub
+    if quantization not in released:
+        raise Refused(f"{subject}: published are {', '.join(sorted(released)) or 'no weights'}")
+    return _matching(_CHECKPOINT, released[quantization], f"model {name}: {quantization} weights", "org/name")
+
+
+def _pod(configuration: Configuration, profile: HardwareProfile) -> PodNeeds:
+    name, cut = profile.metadata.name, configuration.parallelism
+    pod = profile.spec.pod
+    if pod is None:
+        raise Refused(f"{name} has no Kubernetes resource, so no pod can ask for it")
+    if configuration.nodes < 1 or cut.chips % configuration.nodes:
+        raise Refused(f"{cut.chips} chips do not divide into {configuration.nodes} pods of equal size")
+    if configuration.chips_per_node not in pod.counts:
+        counts = ", ".join(str(count) for count in pod.counts)
+        raise Refused(f"{name}: a pod takes {counts} chips, the configuration needs {configuration.chips_per_node}")
+    return pod
+
+
+def _no_secrets(engine: Engine) -> None:
+    """The rendered text is read and compared by people, and kept in places that are not made for secrets."""
+    where = f"engine {engine.metadata.name}: environment"
+    for name in sorted(engine.spec.environment):
+        _matching(_VARIABLE, name, where, "HCCL_BUFFSIZE")
+        if _SECRET.search(name):
+            raise Invalid(f"{where} has {name}; a catalog entry holds no secrets, so leave it out")
+
+
+def _image(engine: Engine, site: Site) -> str:
+    image = _matching(_IMAGE, engine.spec.image, f"engine {engine.metadata.name}: image", "ascend/vllm-ascend:v0.11.0")
+    mirror = site.spec.images.rstrip("/")
+    if not mirror:
+        return image
+    return f"{_matching(_MIRROR, mirror, f'site {site.metadata.name}: images', 'registry.example/mirror')}/{image}"
+
+
+def _named(known: Mapping[str, T], name: str, kind: str) -> T:
+    if name not in known:
+        raise Invalid(f"no {kind} is named {name[:64]!r}; known are {', '.join(sorted(known)) or 'none'}")
+    return known[name]
+
+
+def _matching(pattern: re.Pattern[str], written: str, where: str, example: str) -> str:
+    if not pattern.fullmatch(written):
+        shown = (
+            f"…{written[written.rindex('@') :][:80]}" if "@" in written else written[:80]
+        )  # a password is not repeated
+        raise Invalid(f"{where} is {shown!r}; write it like {example}")
+    return written

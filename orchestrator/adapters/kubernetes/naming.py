@@ -1,0 +1,51 @@
+"""Names and labels of rendered objects, derived from what they are for, so that a retry finds its own work.
+
+Pure. Used by `render` and `pods` beside this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import get_args
+
+from orchestrator.core.world import PoolId, TierName
+
+LONGEST = 45  # of 63: controllers append ordinals and a revision hash, and our service a suffix
+SERVICE_SUFFIX = "-api"  # LeaderWorkerSet takes the bare name for its own headless service
+ROLE = "headwater.dev/role"
+_HASH = 8
+
+
+def object_name(service: str, tier: TierName, pool: PoolId) -> str:
+    """One name for a tier of a service in a pool: letters, digits and dashes, a letter first, at most `LONGEST`.
+
+    A hash keeps names apart where the plain one is too long, has a dot, or could be read in two ways because a part of
+    it is called like a tier.
+    """
+    plain = f"{service}-{tier}-{pool.site}-{pool.index}"
+    clear = not {*service.split("-"), *pool.site.split("-")} & {*get_args(TierName)}
+    allowed = re.sub(r"[^a-z0-9-]", "-", plain)
+    allowed = allowed if allowed[0].isalpha() else f"s{allowed}"
+    if clear and allowed == plain and len(plain) <= LONGEST:
+        return plain
+    digest = hashlib.sha256(f"{service}/{tier}/{pool}".encode()).hexdigest()[:_HASH]
+    return f"{allowed[: LONGEST - _HASH - 1].rstrip('-')}-{digest}"
+
+
+def selector(name: str) -> dict[str, str]:
+    """Labels that pick exactly the pods of one rendered group; they never change during its life."""
+    return {"app.kubernetes.io/instance": name, "app.kubernetes.io/managed-by": "headwater"}
+
+
+def labels(name: str, *, service: str, tier: TierName, pool: PoolId, engine: str) -> dict[str, str]:
+    """Labels of every object of the group."""
+    return {
+        "app.kubernetes.io/component": tier,
+        "app.kubernetes.io/name": engine,
+        "app.kubernetes.io/part-of": "headwater",
+        "headwater.dev/pool": str(pool.index),
+        "headwater.dev/service": service,
+        "headwater.dev/site": pool.site,
+        "headwater.dev/tier": tier,
+    } | selector(name)
