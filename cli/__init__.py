@@ -1,0 +1,1 @@
+"""The `headwater` command: parse, call, print. Decisions are the orchestrator's."""

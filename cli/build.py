@@ -1,0 +1,173 @@
+"""`headwater build`: source weights to a checked edge artifact, with progress."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import Output, OutputOption, bytes_for_people, say, show
+from runtimes.errors import Invalid, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from orchestrator.settings import Settings
+    from runtimes.build.cache import BuildRequest
+
+HUB, HUB_S = "hf://", 10.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(
+        epilog="Examples: headwater build smollm2-135m-instruct; "
+        "headwater build ./model.gguf --licence Apache-2.0 --quantization int8"
+    )
+    def build(
+        model: Annotated[str, typer.Argument(help="A catalog model, a .gguf file, a model folder, or hf://org/name.")],
+        quantization: Annotated[str, typer.Option("--quantization", "-q", help="int4 or int8.")] = "int4",
+        name: Annotated[
+            str | None,
+            typer.Option(help="Name of a model that is in no catalog; made from its file name when not given."),
+        ] = None,
+        licence: Annotated[str | None, typer.Option(help="SPDX id of a model that is in no catalog.")] = None,
+        output: OutputOption = Output.TABLE,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it is built; build nothing.")] = False,
+    ) -> None:
+        """Build an edge artifact; a second build of the same weights is found, not made."""
+        from orchestrator.settings import read_settings
+        from runtimes.build.cache import find_built
+
+        settings = read_settings()
+        request = _request(settings, model, quantization, name, licence)
+        found = find_built(request, settings.artifacts)
+        if dry_run:
+            if not found:
+                check_reachable(request, settings)
+            wanted = {"model": request.model, "quantization": quantization, "path": found and str(found.path)}
+            told = f"built already: {found.path}" if found else f"would build {request.model} {quantization}"
+            show(wanted | {"built": bool(found)}, output, lambda: say(told))
+            return
+        built = found or run(request)
+        value = {"path": str(built.path), "cached": built.cached, "manifest": built.manifest.model_dump()}
+        show(value, output, lambda: _tell(built))
+
+
+def _request(settings: Settings, model: str, quantization: str, name: str | None, licence: str | None) -> BuildRequest:
+    """What is to be built: a model of the catalog, or weights with a licence."""
+    from orchestrator import wiring
+    from orchestrator.adapters.cards import card_from_source
+    from runtimes.build.cache import BuildRequest
+
+    known = wiring.catalog(settings).models
+    if model in known:
+        if name or licence:
+            raise Invalid(f"{model} is in the catalog, which says its name and licence; leave out --name and --licence")
+        card = known[model].spec
+        return BuildRequest(model, card.source or f"hf://{card.hub}", quantization, card.licence.spdx)
+    if model.startswith(HUB) and not (name and licence):
+        raise Invalid(f"{model}: give --name and --licence with an hf:// source")
+    if not licence:
+        if _is_path(model) and not Path(model).expanduser().exists():
+            raise Invalid(f"source {model}: no such file or folder")
+        hint = "with a .gguf file, a folder or an hf:// source, give --licence"
+        raise Invalid(f"{model!r} is in no catalog, which has {', '.join(sorted(known))}; {hint}")
+    if name in known:
+        raise Invalid(f"--name {name} is a model of the catalog, and these are other weights; choose another name")
+    named = name or card_from_source(model, licence, settings.artifacts).metadata.name
+    return BuildRequest(named, model, quantization, licence)
+
+
+def _is_path(model: str) -> bool:
+    """Whether this can only be meant as a place on this machine."""
+    return "://" not in model and ("/" in model or model.endswith(".gguf"))
+
+
+def check_reachable(request: BuildRequest, settings: Settings) -> None:
+    """Raises Refused, with a way forward, when the weights are neither here nor given by a hub."""
+    from runtimes.build.sources import resolve_source
+
+    try:
+        resolve_source(request.source, settings.artifacts)
+    except Unavailable:
+        if not _hub_gives(request.source.removeprefix(HUB)):
+            own = f"`headwater build ./FILE.gguf --licence {request.licence}`"
+            in_yaml = f"`model: {{source: ./FILE.gguf, licence: {request.licence}}}`"
+            raise Refused(
+                f"{request.model} cannot be built here: {request.source} is not on this machine and no hub answered; "
+                f"with weights of your own, a .gguf file or a Hugging Face folder: {own}, or in a service {in_yaml}"
+            ) from None
+
+
+def _hub_gives(name: str) -> bool:
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(name, timeout=HUB_S)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def run(request: BuildRequest) -> Any:
+    """Build with progress bars; says what is missing: the weights, or the build tools."""
+    from orchestrator.settings import read_settings
+
+    check_reachable(request, read_settings())
+    try:
+        from runtimes.build.build import build
+    except ImportError as exc:
+        hint = "install them with: pip install 'headwater[build]'"
+        raise Unavailable(f"the build tools are not installed ({exc.name} is missing); {hint}") from exc
+    bars = Bars()
+    try:
+        return build(request, read_settings().artifacts, bars)
+    finally:
+        bars.close()
+
+
+class Bars:
+    """One bar a phase on standard error; plain lines when nobody watches."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self._watched = sys.stderr.isatty()
+        columns = (
+            TextColumn("{task.description:32}"),
+            BarColumn(),
+            TextColumn("{task.percentage:3.0f}%"),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns, console=Console(stderr=True), disable=not self._watched)
+        self._tasks: dict[str, Any] = {}
+        self._progress.start()
+
+    def step(self, name: str, *, total: int, done: int) -> None:
+        """A phase has come this far."""
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+            if not self._watched:
+                say(f"  {name}")
+        self._progress.update(self._tasks[name], total=total, completed=done)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
+
+
+def _tell(built: Any) -> None:
+    m, q = built.manifest, built.manifest.quality
+    typer.echo(f"{'found' if built.cached else f'built in {built.wall_s:.0f} s'}: {built.path}")
+    resident, per_token = bytes_for_people(m.needs.resident_bytes), bytes_for_people(m.needs.kv_bytes_per_token)
+    typer.echo(
+        f"{m.model} {m.quantization}, {m.licence}, {bytes_for_people(m.total_bytes)} on disk, "
+        f"{resident} in memory plus {per_token} per token"
+    )
+    typer.echo(
+        f"against {q.reference}: perplexity {q.perplexity:.2f} (reference {q.reference_perplexity:.2f}), "
+        f"greedy agreement {q.greedy_agreement:.1%} over {q.tokens} tokens"
+    )

@@ -1,0 +1,30 @@
+"""`headwater down`: end everything `headwater up` started."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.options import DryRunOption
+from cli.output import say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(epilog="Example: headwater down")
+    def down(dry_run: DryRunOption = False) -> None:
+        """Let running requests finish, then end replicas, gateway, controller and Ray; wanted services are kept."""
+        stop(dry_run=dry_run)
+
+
+def stop(*, dry_run: bool = False) -> None:
+    """End the node."""
+    from orchestrator import local
+    from orchestrator.settings import read_settings
+
+    settings = read_settings()
+    if dry_run:
+        phase = local.state(settings)["phase"]
+        say("nothing runs" if phase == "stopped" else f"the node is {phase}; would end it and all it started")
+        return
+    say("stopped" if local.down(settings) else "nothing runs")

@@ -1,0 +1,105 @@
+"""Values to tables, JSON or YAML, and messages to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+UNWATCHED_WIDTH = 400  # no cell is cut in a file or a pipe
+COLUMN_GAP, EDGES = 3, 2  # of the box that tables are drawn in
+
+
+class Output(StrEnum):
+    """How a command prints its answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the answer.")]
+
+
+def show(value: Any, output: Output, table: Callable[[], None]) -> None:
+    """Print a value for programs, or draw it for people."""
+    if output is Output.TABLE:
+        table()
+    elif output is Output.JSON:
+        print(json.dumps(value, indent=2))  # noqa: T201
+    else:
+        import yaml
+
+        print(yaml.safe_dump(value, sort_keys=False), end="")  # noqa: T201
+
+
+def say(text: str) -> None:
+    """Progress and notes, on standard error, so that standard output stays the answer."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def complain(text: str) -> None:
+    """An error for a person."""
+    say(f"error: {text}")
+
+
+def draw(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """A table on standard output, as wide as the terminal, or as it needs when nobody watches.
+
+    Words are never cut: where even the longest words of all columns have no room side by side, each row is a paragraph.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    names, cells = tuple(columns), [tuple(row) for row in rows]
+    console = Console(width=None if sys.stdout.isatty() else UNWATCHED_WIDTH, highlight=False)
+    widths = _widths([names, *cells], console.width)
+    if widths is None:
+        print("\n".join([title, *(_paragraph(names, row) for row in cells)]))  # noqa: T201
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, width in zip(names, widths, strict=True):
+        table.add_column(name, width=width)
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    with console.capture() as drawn:
+        console.print(table)
+    lines = [line.rstrip() for line in drawn.get().splitlines()]
+    print("\n".join([title, *(line for line in lines if line), ""]))  # noqa: T201
+
+
+def _widths(rows: list[tuple[str, ...]], room: int) -> list[int] | None:
+    """Width of each column, no less than its longest word; None when they have no room."""
+    room -= COLUMN_GAP * (len(rows[0]) - 1) + EDGES
+    columns = list(zip(*rows, strict=True))
+    least = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
+    most = [max(len(cell) for cell in column) for column in columns]
+    spare, wanted = room - sum(least), sum(most) - sum(least)
+    if spare < 0:
+        return None
+    share = min(1.0, spare / wanted) if wanted else 0.0
+    return [low + int((high - low) * share) for low, high in zip(least, most, strict=True)]
+
+
+def _paragraph(names: tuple[str, ...], row: tuple[str, ...]) -> str:
+    """One row with a line for each cell that says something."""
+    return "\n".join([*(f"  {name}: {cell}" for name, cell in zip(names, row, strict=True) if cell), ""])
+
+
+def bytes_for_people(count: float) -> str:
+    """`1.5 GiB`."""
+    for unit, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1024:.0f} KiB"
+
+
+def time_for_people(seconds: float) -> str:
+    """`52 ms`, `1.3 s`."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
