@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.options import DryRunOption, service_names
-from cli.output import say
+from cli.output import Output, OutputOption, say, tell
 from runtimes.errors import Invalid
 
 GONE_S = 60.0
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
             str,
             typer.Argument(help=NAME_HELP, autocompletion=service_names),
         ],
+        output: OutputOption = Output.TABLE,
         dry_run: DryRunOption = False,
     ) -> None:
         """Delete a service: its replicas finish what they have, then end. Or forget another document."""
@@ -39,10 +40,12 @@ def register(app: typer.Typer) -> None:
         ends = [r["name"] for r in control.status()["replicas"] if (kind, bare) == ("ModelService", r["service"])]
         if dry_run:
             say(f"would delete {name}" + (f" and end {', '.join(ends)}" if ends else ""))
+            tell({"deleted": [], "ends": ends}, output)
             return
         if kind == "ModelService":
             control.wait(lambda status: _gone(status, bare), GONE_S, f"{name} still has replicas")
         say(f"deleted {name}")
+        tell({"deleted": [f"{kind}/{bare}"], "ends": ends}, output)
 
 
 def _gone(status: dict[str, list[dict[str, str]]], name: str) -> bool:

@@ -10,7 +10,7 @@ import typer
 
 from cli import build
 from cli.options import DryRunOption, FilesArgument
-from cli.output import say
+from cli.output import Output, OutputOption, say, show
 from cli.plan import print_plan
 from runtimes.errors import Invalid, Refused, Unavailable
 
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog="Examples: headwater deploy service.yaml sites.yaml; headwater deploy service.yaml --dry-run")
     def deploy(
         files: FilesArgument,
+        output: OutputOption = Output.TABLE,
         dry_run: DryRunOption = False,
         wait: Annotated[bool, typer.Option(help="Wait until everything is ready.")] = True,
         timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait.")] = READY_S,
@@ -36,11 +37,12 @@ def register(app: typer.Typer) -> None:
         from cli.control import Control
         from orchestrator.settings import read_settings
 
-        run(files, dry_run=dry_run, wait_s=timeout if wait else 0.0, control=Control(read_settings()))
+        done = run(files, dry_run=dry_run, wait_s=timeout if wait else 0.0, control=Control(read_settings()))
+        show(done, output, lambda: print_plan(done["plan"]) if dry_run else None)
 
 
 def run(files: list[Path], *, dry_run: bool, wait_s: float, control: Control) -> dict[str, Any]:
-    """Deploy; returns the plan that is in force."""
+    """Deploy; returns what changed and the plan that is in force."""
     kept: tuple[Document, ...] = ()
     away: Unavailable | None = None
     try:
@@ -52,14 +54,13 @@ def run(files: list[Path], *, dry_run: bool, wait_s: float, control: Control) ->
         raise away
     build_missing(desk, dry_run=dry_run)
     answer = _apply(desk, control, dry_run=dry_run)
-    changed, plan = answer["changed"], dict(answer["plan"])
+    changed, done = answer["changed"], {"changed": answer["changed"], "plan": answer["plan"]}
     if dry_run:
-        print_plan(plan)
-        return plan
+        return done
     say(f"changed: {', '.join(changed)}" if changed else "nothing to change")
     if wait_s:
         _wait(control, {service.metadata.name for service in desk.services}, answer["at"], wait_s)
-    return plan
+    return done
 
 
 def read(files: list[Path], kept: tuple[Document, ...] = ()) -> Desk:

@@ -37,6 +37,11 @@ def show(value: Any, output: Output, table: Callable[[], None]) -> None:
         print(yaml.safe_dump(value, sort_keys=False), end="")  # noqa: T201
 
 
+def tell(value: Any, output: Output) -> None:
+    """Print a value for programs; people have been told on standard error already."""
+    show(value, output, lambda: None)
+
+
 def say(text: str) -> None:
     """Progress and notes, on standard error, so that standard output stays the answer."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.options import DryRunOption, FilesArgument
-from cli.output import say
+from cli.output import Output, OutputOption, say, tell
 from runtimes.errors import Refused
 
 
@@ -20,18 +20,19 @@ def register(app: typer.Typer) -> None:
     def render(
         files: FilesArgument,
         to: Annotated[Path | None, typer.Option(help="Folder to write to; standard output without it.")] = None,
+        output: OutputOption = Output.YAML,
         dry_run: DryRunOption = False,
     ) -> None:
         """Write Kubernetes manifests; the same input gives the same bytes."""
-        written = write(files, to, dry_run=dry_run)
+        written = write(files, to, output, dry_run=dry_run)
         if to is not None or dry_run or not written:
             names = ", ".join(map(str, written)) or "nothing: no tier needs Kubernetes"
             where = " to standard output" if written and to is None else ""
             say(f"{'would write' if dry_run else 'wrote'} {names}{where}")
 
 
-def write(files: list[Path], to: Path | None, *, dry_run: bool = False) -> list[Path]:
-    """Render to a folder, or to standard output without one."""
+def write(files: list[Path], to: Path | None, output: Output = Output.YAML, *, dry_run: bool = False) -> list[Path]:
+    """Render YAML files to a folder, or to standard output without one; there JSON is a list that kubectl takes too."""
     from orchestrator.core.placement import Unplaced
     from orchestrator.offline import open_desk
     from orchestrator.settings import read_settings
@@ -45,13 +46,23 @@ def write(files: list[Path], to: Path | None, *, dry_run: bool = False) -> list[
     rendered = desk.render(placement)
     if to is None:
         if not dry_run:
-            typer.echo("---\n".join(rendered[name] for name in sorted(rendered)), nl=False)
+            _print("---\n".join(rendered[name] for name in sorted(rendered)), output)
         return [Path(name) for name in sorted(rendered)]
     if not dry_run:
         to.mkdir(parents=True, exist_ok=True)
         for name, text in sorted(rendered.items()):
             _write_whole(to / name, text)
     return [to / name for name in sorted(rendered)]
+
+
+def _print(text: str, output: Output) -> None:
+    if output is Output.JSON:
+        import yaml
+
+        objects = [one for one in yaml.safe_load_all(text) if one]
+        tell({"apiVersion": "v1", "kind": "List", "items": objects}, output)
+    else:
+        typer.echo(text, nl=False)
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.options import DryRunOption, PortOption
-from cli.output import say
+from cli.output import Output, OutputOption, say, tell
 from runtimes.errors import Refused
 
 if TYPE_CHECKING:
@@ -25,10 +25,16 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Option(help="The site this machine is; here without it.", show_default=False)
         ] = None,
         port: PortOption = None,
+        output: OutputOption = Output.TABLE,
         dry_run: DryRunOption = False,
     ) -> None:
         """Start Ray, the controller and the gateway on this machine; safe to repeat."""
-        start(site, port, dry_run=dry_run)
+        from orchestrator import local
+        from orchestrator.settings import read_settings
+
+        started = start(site, port, dry_run=dry_run)
+        said = local.state(read_settings())
+        tell({"started": started} | {key: said.get(key) for key in ("phase", "site", "port")}, output)
 
 
 def start(site: str | None, port: int | None, *, dry_run: bool = False) -> bool:

@@ -212,3 +212,14 @@ def test_a_built_model_is_found_and_its_quality_told(command: Command, artifact_
     assert "greedy agreement" in told
     assert value["cached"] is True
     assert value["manifest"]["licence"] == "Apache-2.0"
+
+
+def test_render_as_json_is_one_list_that_holds_the_same_objects(command: Command) -> None:
+    listed = json.loads(command.run("render", QUICKSTART, "--output", "json").stdout)
+    written = [one for one in yaml.safe_load_all(command.run("render", QUICKSTART).stdout) if one]
+
+    assert listed == {"apiVersion": "v1", "kind": "List", "items": written}
+
+
+def test_down_with_nothing_running_says_so_to_programs_too(command: Command) -> None:
+    assert json.loads(command.run("down", "--output", "json").stdout) == {"stopped": False}
