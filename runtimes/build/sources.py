@@ -102,8 +102,11 @@ def file_digest(path: Path, store: Path) -> str:
     if time.time() - found.st_mtime > SETTLED_S:
         kept.parent.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps({"identity": identity, "sha256": digest}))
-        partial.replace(kept)
+        try:
+            partial.write_text(json.dumps({"identity": identity, "sha256": digest}))
+            partial.replace(kept)
+        finally:
+            partial.unlink(missing_ok=True)  # there only when the disk was full
     return digest
 
 
