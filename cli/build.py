@@ -12,6 +12,7 @@ from cli.output import Output, OutputOption, bytes_for_people, say, show
 from runtimes.errors import Invalid, Refused, Unavailable
 
 if TYPE_CHECKING:
+    from orchestrator.api.kinds import Catalog
     from orchestrator.settings import Settings
     from runtimes.build.cache import BuildRequest
 
@@ -37,11 +38,14 @@ def register(app: typer.Typer) -> None:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it is built; build nothing.")] = False,
     ) -> None:
         """Build an edge artifact; a second build of the same weights is found, not made."""
+        from orchestrator import wiring
         from orchestrator.settings import read_settings
         from runtimes.build.cache import find_built
 
         settings = read_settings()
-        request = _request(settings, model, quantization, name, licence)
+        catalog = wiring.catalog(settings)
+        request = _request(settings, catalog, model, quantization, name, licence)
+        _say_terms(request, catalog)
         found = find_built(request, settings.artifacts)
         if dry_run:
             if not found:
@@ -55,13 +59,15 @@ def register(app: typer.Typer) -> None:
         show(value, output, lambda: _tell(built))
 
 
-def _request(settings: Settings, model: str, quantization: str, name: str | None, licence: str | None) -> BuildRequest:
+def _request(
+    settings: Settings, catalog: Catalog, model: str, quantization: str, name: str | None, licence: str | None
+) -> BuildRequest:
     """What is to be built: a model of the catalog, or weights with a licence."""
-    from orchestrator import wiring
     from orchestrator.adapters.cards import card_from_source
+    from orchestrator.api.spdx import parse
     from runtimes.build.cache import BuildRequest
 
-    known = wiring.catalog(settings).models
+    known = catalog.models
     if model in known:
         if name or licence:
             raise Invalid(f"{model} is in the catalog, which says its name and licence; leave out --name and --licence")
@@ -74,10 +80,28 @@ def _request(settings: Settings, model: str, quantization: str, name: str | None
             raise Invalid(f"source {model}: no such file or folder")
         hint = "with a .gguf file, a folder or an hf:// source, give --licence"
         raise Invalid(f"{model!r} is in no catalog, which has {', '.join(sorted(known))}; {hint}")
+    try:
+        parse(licence)
+    except ValueError as exc:
+        raise Invalid(f"--licence: {exc}") from exc
     if name in known:
         raise Invalid(f"--name {name} is a model of the catalog, and these are other weights; choose another name")
     named = name or card_from_source(model, licence, settings.artifacts).metadata.name
     return BuildRequest(named, model, quantization, licence)
+
+
+def _say_terms(request: BuildRequest, catalog: Catalog) -> None:
+    """What the licence asks of whoever uses the weights; a build alone has no policy that could refuse it."""
+    from cli.plan import licence_line
+    from orchestrator.api.model import Licence
+    from orchestrator.core.explain import terms_view
+    from orchestrator.core.policy import known_terms, stated
+
+    card = catalog.models.get(request.model)
+    licence = card.spec.licence if card else Licence(spdx=request.licence, status="unverified")
+    found = stated(known_terms(licence, catalog))
+    if found.duties or found.excluded or (card and found.notes):
+        say(f"licence {licence_line(terms_view(found))}")
 
 
 def _is_path(model: str) -> bool:

@@ -11,7 +11,26 @@ import sys
 
 import typer
 
-from cli import build, chat, delete, demo, deploy, down, logs, plan, render, serve, status, up
+from cli import (
+    build,
+    chat,
+    crds,
+    delete,
+    demo,
+    deploy,
+    down,
+    engines,
+    fit,
+    hardware,
+    logs,
+    models,
+    plan,
+    policy,
+    render,
+    serve,
+    status,
+    up,
+)
 from cli.output import complain
 from runtimes.errors import HeadwaterError, Unavailable
 
@@ -36,7 +55,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, down, build, serve, plan, deploy, status, chat, logs, render, delete):
+RUNNING = (demo, up, down, build, serve, plan, fit, policy, deploy, status, chat, logs, render, delete)
+CATALOG = (models, hardware, engines, crds)
+for command in (*RUNNING, *CATALOG):
     command.register(app)
 
 

@@ -36,3 +36,41 @@ def service_names(incomplete: str) -> list[str]:
 ServiceArgument = Annotated[
     str, typer.Argument(help="Name of a service.", autocompletion=service_names, show_default=False)
 ]
+
+
+def _catalog_names(kind: str, incomplete: str) -> list[str]:
+    """Names of the catalog, for completion in the shell; nothing when it cannot be read."""
+    from orchestrator.adapters.catalog import read_catalog
+    from orchestrator.settings import read_settings
+    from runtimes.errors import HeadwaterError
+
+    try:
+        added = read_settings().home / "catalog"
+        catalog = read_catalog([added] if added.is_dir() else [])
+    except HeadwaterError:
+        return []
+    return sorted(name for name in getattr(catalog, kind) if name.startswith(incomplete))
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Models, for completion in the shell."""
+    return _catalog_names("models", incomplete)
+
+
+def chip_names(incomplete: str) -> list[str]:
+    """Hardware profiles, for completion in the shell."""
+    return [*_catalog_names("profiles", incomplete), *(["local"] if "local".startswith(incomplete) else [])]
+
+
+def engine_names(incomplete: str) -> list[str]:
+    """Engines, for completion in the shell."""
+    return _catalog_names("engines", incomplete)
+
+
+def quantization_names(incomplete: str) -> list[str]:
+    """Quantizations, for completion in the shell."""
+    from typing import get_args
+
+    from orchestrator.api.quantization import Quantization
+
+    return [name for name in get_args(Quantization) if name.startswith(incomplete)]

@@ -99,6 +99,8 @@ def _why(tier: dict[str, Any], *, all_rejections: bool) -> None:
     typer.echo(f"{tier['service']}/{tier['tier']}" + ("" if tier["placed"] else " has no place"))
     if tier["placed"]:
         typer.echo(f"  on {tier['site']}/{tier['pool']} because: {tier['why']}")
+    if tier["placed"] and (tier["licence"]["duties"] or tier["licence"]["notes"]):
+        typer.echo(f"  licence {licence_line(tier['licence'])}")
     if tier["placed"] and tier["unverified"]:
         typer.echo(f"  rests on numbers nobody verified: {', '.join(tier['unverified'])}")
     if tier["placed"] and tier["atRisk"]:
@@ -115,6 +117,13 @@ def _why(tier: dict[str, Any], *, all_rejections: bool) -> None:
         typer.echo(f"  not {_subject(no['subject'], tier)} ({no['rule']}): needs {no['need']}, has {no['have']}{hint}")
     if not all_rejections and len(rejected) > NEAREST:
         typer.echo(f"  and {len(rejected) - NEAREST} more that do not fit; show them with --why")
+
+
+def licence_line(licence: dict[str, Any]) -> str:
+    """A licence with what it asks and what the yes rests on, in one line."""
+    asked = "; ".join(f"{duty['text']} ({duty['kind']})" for duty in licence["duties"])
+    agreed = ", accepted" if licence["accepted"] else ""
+    return "; ".join([licence["spdx"] + agreed, *([f"it asks: {asked}"] if asked else []), *licence["notes"]])
 
 
 def _subject(subject: str, tier: dict[str, Any]) -> str:

@@ -77,8 +77,8 @@ def _check(manifest: ArtifactManifest, port: int, context: int, memory_bytes: in
         longest = manifest.shape.context_tokens
         raise Invalid(f"--context {context} is more than {manifest.model} was built for; at most {longest}")
     machine = detect(read_settings().home / "machine.json").spec
-    if memory_bytes > machine.memory.value:
-        needed, there = bytes_for_people(memory_bytes), bytes_for_people(machine.memory.value)
+    if memory_bytes > machine.memory.known:
+        needed, there = bytes_for_people(memory_bytes), bytes_for_people(machine.memory.known)
         raise Refused(f"that needs {needed} of memory, this machine has {there}; lower --slots or --context")
     if not port_is_free(port):
         raise Invalid(f"port {port} is taken by another program; choose a free one with --port")

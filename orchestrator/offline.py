@@ -20,9 +20,8 @@ from orchestrator.api.model import Model
 from orchestrator.api.references import check_references
 from orchestrator.api.service import ModelService, Source
 from orchestrator.api.site import Site
-from orchestrator.core.asks import allowed, asks
-from orchestrator.core.fit import Rejected
 from orchestrator.core.placement import Placed, Placement, place
+from orchestrator.core.policy import check, refusals
 from orchestrator.core.world import World
 from orchestrator.errors import HeadwaterError, InvalidSpec, Problem, Refused
 from orchestrator.settings import Settings
@@ -83,12 +82,14 @@ class Desk:
         return replace(self, written=tuple(map(changed, self.written)))
 
     def check_licences(self) -> None:
-        """Raises Refused for the first tier whose licence its policy does not allow, before anything is built."""
+        """Raises Refused with every tier that its policy leaves nowhere to run, before anything is built or written."""
+        lines: list[str] = []
         for service in self.services:
-            for ask in asks(service, self.catalog):
-                refused = None if isinstance(ask, Rejected) else allowed(ask)
-                if refused is not None:
-                    raise Refused(str(refused))
+            for no in refusals(check(service, self.catalog, self.sites)):
+                there = f" at {no.site}" if no.site else ""
+                lines.append(str(no.rejected(f"{service.metadata.name}/{no.tier} {no.model}{there}")))
+        if lines:
+            raise Refused("\n".join(lines))
 
     def to_build(self, placement: Placement) -> tuple[tuple[str, str], ...]:
         """(model, quantization) of every placed tier of these files that is to run here and is not built yet."""
@@ -124,8 +125,13 @@ class Desk:
         return files
 
 
-def open_desk(paths: Iterable[Path], settings: Settings, kept: tuple[Document, ...] = ()) -> Desk:
-    """Read and check files, beside what a controller keeps. Raises InvalidSpec with every problem of every file."""
+def open_desk(
+    paths: Iterable[Path], settings: Settings, kept: tuple[Document, ...] = (), *, weights: bool = True
+) -> Desk:
+    """Read and check files, beside what a controller keeps. Raises InvalidSpec with every problem of every file.
+
+    Weights that are in no catalog get a card from their files; without `weights` they stay as the user named them.
+    """
     loaded: list[Loaded] = []
     problems: list[Problem] = []
     for path in paths:
@@ -136,7 +142,7 @@ def open_desk(paths: Iterable[Path], settings: Settings, kept: tuple[Document, .
     catalog = wiring.catalog(settings).with_documents(kept)
     problems.extend(check_references(loaded, catalog, [one.metadata.name for one in kept if isinstance(one, Site)]))
     cards: dict[str, Model] = {}
-    written = [_with_names(one, cards, settings.artifacts, problems) for one in loaded]
+    written = [_with_names(one, cards, settings.artifacts, problems) for one in loaded] if weights else loaded
     if problems:
         raise InvalidSpec(problems)
     known = catalog.with_documents([*(one.document for one in written), *cards.values()])

@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.adapters.memory import MemoryArtifacts, MemoryFleet, MemoryRouter, MemoryStore
-from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.architecture import Architecture
+from orchestrator.api.cluster import KubernetesProfile
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
-from orchestrator.api.model import Architecture, Model
+from orchestrator.api.model import Model
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.world import Artifact, World
@@ -33,18 +36,22 @@ GIB = 1 << 30
 SHA = "0" * 64
 
 
-def an_architecture(**fields: Any) -> Architecture:
-    return Architecture(
-        **{
-            "layers": 2,
-            "hidden_size": 64,
-            "intermediate_size": 128,
-            "heads": 4,
-            "kv_heads": 2,
-            "head_dim": 16,
-            "vocabulary": 1000,
-            "tied_embeddings": True,
-        }
+def an_architecture(
+    *,
+    layers: int = 2,
+    intermediate_size: int = 128,
+    heads: int = 4,
+    kv_heads: int = 2,
+    head_dim: int = 16,
+    experts: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Architecture:
+    """Equal layers of grouped attention with a dense part, or with experts."""
+    attention = {"heads": heads, "kv_heads": kv_heads, "head_dim": head_dim}
+    after = {"experts": experts} if experts else {"dense": {"intermediate_size": intermediate_size}}
+    return Architecture.model_validate(
+        {"hidden_size": 64, "vocabulary": 1000, "tied_embeddings": True}
+        | {"layers": [{"count": layers, "grouped": attention} | after]}
         | fields
     )
 
@@ -89,22 +96,38 @@ def an_efficiency(value: float = 0.5, low: float = 0.4, high: float = 0.8) -> di
     return {"value": value, "low": low, "high": high, "status": "measured"}
 
 
+def a_speed(memory: dict[str, Any] | None = None, compute: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"memory": memory or an_efficiency(), "compute": compute or an_efficiency(), "step_overhead": "1ms"}
+
+
+def reads(*quantizations: str, **fields: Any) -> list[dict[str, Any]]:
+    """What the edge engine or vLLM reads in each quantization."""
+    formats = {"int4": "onnx", "int8": "onnx", "bf16": "plain", "fp16": "plain", "fp8": "fp8", "w8a8": "modelslim"}
+    return [{"quantization": name, "format": formats[name]} | fields for name in quantizations]
+
+
 def an_engine(name: str = "edge", **spec: Any) -> Engine:
     edge = name == "edge"
     fields = {
+        "program": name,
         "recipe": "edge" if edge else "vllm",
         "dtypes": ["fp32"] if edge else ["bf16"],
-        "quantizations": {"int4": "", "int8": ""} if edge else {"bf16": "", "w8a8": ""},
-        "memory_efficiency": an_efficiency(),
-        "compute_efficiency": an_efficiency(),
-        "step_overhead": "1ms",
+        "reads": reads("int4", "int8") if edge else reads("bf16", "w8a8"),
+        "speed": a_speed(),
     }
     return Engine.model_validate(
         {"api_version": API, "kind": "Engine", "metadata": {"name": name}, "spec": fields | spec}
     )
 
 
-def a_catalog(*documents: Model | HardwareProfile | Engine) -> Catalog:
+def a_cluster(name: str = "npu", **spec: Any) -> KubernetesProfile:
+    fields = {"resources": [{"plugin": "lab", "name": "lab/npu"}]}
+    return KubernetesProfile.model_validate(
+        {"api_version": API, "kind": "KubernetesProfile", "metadata": {"name": name}, "spec": fields | spec}
+    )
+
+
+def a_catalog(*documents: Model | HardwareProfile | KubernetesProfile | Engine) -> Catalog:
     """`tiny` on `box` with `edge`, and on accelerator `npu` with `vllm`; these documents on top."""
     shipped = (a_model(), a_profile(), a_profile("npu", kind="npu", memory="64GiB"), an_engine(), an_engine("vllm"))
     return Catalog().with_documents((*shipped, *documents))

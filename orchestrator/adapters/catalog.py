@@ -12,7 +12,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.cluster import KubernetesProfile
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.load import MAX_BYTES, Loaded, load_bytes
 from orchestrator.api.model import Model
@@ -71,8 +73,9 @@ def _folder(folder: Path) -> tuple[list[Loaded], list[Problem]]:
         except OSError as error:
             problems.append(Problem(str(path), 0, "", f"cannot be read: {error.strerror}"))
     for item in loaded:
-        if not isinstance(item.document, Model | HardwareProfile | Engine):
-            message = f"a {item.document.kind} belongs in no catalog; keep Model, HardwareProfile and Engine here"
+        if not isinstance(item.document, Model | HardwareProfile | KubernetesProfile | Engine):
+            kinds = "Model, HardwareProfile, KubernetesProfile and Engine"
+            message = f"a {item.document.kind} belongs in no catalog; keep {kinds} here"
             problems.append(item.problem(("kind",), message))
     return loaded, problems
 

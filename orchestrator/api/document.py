@@ -25,8 +25,8 @@ class Part(BaseModel):
 class Metadata(Part):
     """Who this is."""
 
-    name: Name
-    labels: dict[str, str] = Field(default_factory=dict)
+    name: Name = Field(description="lower-case letters, digits, dots and dashes, at most 63")
+    labels: dict[str, str] = Field(default_factory=dict, description="free marks; nothing is decided by them")
 
 
 T = TypeVar("T")
@@ -35,7 +35,14 @@ T = TypeVar("T")
 class Fact(Part, Generic[T]):
     """One number with where it comes from."""
 
-    value: T
-    status: Status
-    sources: tuple[str, ...] = ()
-    note: str = ""
+    value: T | None = Field(default=None, description="absent: no public figure was found")
+    status: Status = Field(description="how far it can be trusted")
+    sources: tuple[str, ...] = Field(default=(), description="where it was read or measured")
+    note: str = Field(default="", description="what to know about it")
+
+    @property
+    def known(self) -> T:
+        """The value where it has been checked that there is one; raises ValueError otherwise."""
+        if self.value is None:
+            raise ValueError("no figure is known")
+        return self.value

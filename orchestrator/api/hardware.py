@@ -1,113 +1,83 @@
-"""`HardwareProfile`: a chip as planner and scheduler must know it; `Engine`: a program that runs models on some chips.
+"""`HardwareProfile`: a chip as planner and scheduler must know it. Each number carries status and source.
 
-Each number carries status and source. A profile of this very machine is detected by `orchestrator.adapters.machine`.
+A profile of this very machine is detected by `orchestrator.adapters.machine`. What Kubernetes needs to know is
+`orchestrator.api.cluster`, which engines do on a chip is `orchestrator.api.engine`.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from orchestrator.api.document import Fact, Metadata, Name, Part
-from orchestrator.api.quantities import Bandwidth, Compute, Duration, Memory, Share
+from orchestrator.api.quantities import Bandwidth, Compute, Duration, Memory, Power, Share
 
-Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "int4"]
+Dtype = Literal["fp32", "bf16", "fp16", "fp8", "int8", "fp4", "int4"]
 
 
 class Link(Part):
     """What connects chips: one direction, per chip, to all peers together."""
 
-    name: str
-    bandwidth: Fact[Bandwidth]
-    latency: Fact[Duration] | None = None
+    name: str = Field(description="as the vendor calls it")
+    bandwidth: Fact[Bandwidth] = Field(description="one direction, of one chip, to all its peers together")
+    latency: Fact[Duration] | None = Field(default=None, description="time of the smallest transfer")
+    efficiency: Fact[Share] | None = Field(default=None, description="share of the bandwidth that transfers reach")
     group: int = Field(default=1, gt=0, description="chips that reach each other over it")
+    note: str = Field(default="", description="what to know about it")
 
 
-class PodNeeds(Part):
-    """What a pod that uses the chip must ask for and carry."""
+class Reached(Part):
+    """Shares of the peaks that the vendor's own planning tools reckon with."""
 
-    resource: str = Field(description="extended resource the device plugin publishes")
-    counts: tuple[int, ...] = Field(description="chips per pod that the platform accepts")
-    node_labels: dict[str, str] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
-    scheduler: str = ""
-    runtime_class: str = ""
-    host_paths: tuple[str, ...] = Field(default=(), description="driver files mounted read-only from the node")
-    multi_node_host_paths: tuple[str, ...] = Field(
-        default=(), description="further files a group over several nodes needs"
-    )
-    shared_memory: Memory | None = None
-    sources: tuple[str, ...] = ()
+    compute: Fact[Share] | None = Field(default=None, description="share of the peak compute rate")
+    memory: Fact[Share] | None = Field(default=None, description="share of the memory bandwidth")
+
+
+class PciIds(Part):
+    """How the chip appears on the bus."""
+
+    vendors: tuple[str, ...] = Field(default=(), description="as 0x19e5")
+    devices: tuple[str, ...] = Field(default=(), description="as 3686, without vendor; absent: not known")
 
 
 class HardwareSpec(Part):
-    """The numbers of one chip (for a CPU: of one whole machine)."""
+    """The numbers of one chip as Kubernetes counts it (for a CPU: of one whole machine)."""
 
-    vendor: str
-    family: str
-    kind: Literal["cpu", "gpu", "npu"]
-    memory: Fact[Memory]
-    bandwidth: Fact[Bandwidth]
+    vendor: str = Field(description="who makes it")
+    family: str = Field(description="the series it belongs to")
+    names: tuple[str, ...] = Field(default=(), description="as tools and sellers call it")
+    kind: Literal["cpu", "gpu", "npu"] = Field(description="what it is")
+    place: Literal["datacenter", "edge"] = Field(default="datacenter", description="where it is at home")
+    architecture: str = Field(default="", description="as compilers and tools name it")
+    pci: PciIds = Field(default=PciIds(), description="its ids on the bus")
+    memory: Fact[Memory] = Field(description="of one chip; of a CPU: of the whole machine")
+    allocatable: Fact[Memory] | None = Field(default=None, description="what programs can have of it, when less")
+    memory_sizes: tuple[Memory, ...] = Field(
+        default=(), description="every size sold under this name, when there are several: the node says which"
+    )
+    bandwidth: Fact[Bandwidth] = Field(description="between the chip and its memory")
     peaks: dict[Dtype, Fact[Compute]] = Field(
         default_factory=dict, description="dense; a dtype without entry has no path"
     )
+    reached: Reached = Field(
+        default=Reached(), description="what the vendor's tools reckon programs reach of the peaks"
+    )
+    power: Fact[Power] | None = Field(default=None, description="at full load")
     cores: int | None = Field(default=None, gt=0, description="physical cores of a CPU")
     instructions: tuple[str, ...] = Field(default=(), description="instruction sets of a CPU that matter to engines")
     node_link: Link | None = Field(default=None, description="between chips of one node")
     network: Link | None = Field(default=None, description="between nodes")
-    pod: PodNeeds | None = None
-    engines: tuple[Name, ...] = ()
-    note: str = ""
+    kubernetes: Name | None = Field(default=None, description="a KubernetesProfile")
+    node_labels: dict[str, str] = Field(default_factory=dict, description="labels that nodes with this chip carry")
+    engines: tuple[Name, ...] = Field(default=(), description="Engines that run on it")
+    note: str = Field(default="", description="what to know about it")
 
 
 class HardwareProfile(Part):
     """A chip as the catalog knows it."""
 
-    api_version: Literal["headwater.dev/v1alpha1"]
-    kind: Literal["HardwareProfile"]
-    metadata: Metadata
-    spec: HardwareSpec
-
-
-class Efficiency(Part):
-    """Share of a peak that the engine reaches: middle, and the 10th and 90th percentile."""
-
-    value: Share
-    low: Share
-    high: Share
-    status: Literal["measured", "derived", "unverified"]
-    sources: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Efficiency:
-        if not 0 < self.low <= self.value <= self.high:
-            raise ValueError(f"expected 0 < low <= value <= high, got {self.low}, {self.value}, {self.high}")
-        return self
-
-
-class EngineSpec(Part):
-    """What an engine can do on its chips, and how it is had."""
-
-    recipe: Literal["vllm", "vllm-ascend", "edge"]
-    image: str = Field(default="", description="image name without a registry host; the site's mirror is put before it")
-    dtypes: tuple[Dtype, ...]
-    quantizations: dict[str, str] = Field(
-        description="quantization the engine runs, and the flag value it needs (may be empty)"
-    )
-    refused: dict[str, str] = Field(default_factory=dict, description="quantization it cannot run, and why")
-    environment: dict[str, str] = Field(default_factory=dict)
-    memory_efficiency: Efficiency
-    compute_efficiency: Efficiency
-    step_overhead: Duration = Field(description="time per engine step that neither memory nor compute explains")
-    sources: tuple[str, ...] = ()
-
-
-class Engine(Part):
-    """An engine build for a family of chips."""
-
-    api_version: Literal["headwater.dev/v1alpha1"]
-    kind: Literal["Engine"]
-    metadata: Metadata
-    spec: EngineSpec
+    api_version: Literal["headwater.dev/v1alpha1"] = Field(description="version of this schema")
+    kind: Literal["HardwareProfile"] = Field(description="what this document is")
+    metadata: Metadata = Field(description="the chip's name in plans and sites")
+    spec: HardwareSpec = Field(description="its numbers")

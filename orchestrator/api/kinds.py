@@ -6,19 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.document import Part
-from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.model import Model
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 
-Document = ModelService | Site | Model | HardwareProfile | Engine
+Document = ModelService | Site | Model | HardwareProfile | KubernetesProfile | Engine
 
 KINDS: Mapping[str, type[Part]] = {
     "ModelService": ModelService,
     "Site": Site,
     "Model": Model,
     "HardwareProfile": HardwareProfile,
+    "KubernetesProfile": KubernetesProfile,
     "Engine": Engine,
 }
 
@@ -35,15 +38,17 @@ def from_json(kind: str, text: str) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Models, chips and engines by name."""
+    """Models, chips, what Kubernetes does with them, and engines, by name."""
 
     models: Mapping[str, Model] = field(default_factory=dict)
     profiles: Mapping[str, HardwareProfile] = field(default_factory=dict)
     engines: Mapping[str, Engine] = field(default_factory=dict)
+    clusters: Mapping[str, KubernetesProfile] = field(default_factory=dict)
 
     def with_documents(self, documents: Iterable[Document]) -> Catalog:
         """The catalog with these documents on top; services and sites are no part of it."""
-        models, profiles, engines = dict(self.models), dict(self.profiles), dict(self.engines)
+        models, profiles = dict(self.models), dict(self.profiles)
+        engines, clusters = dict(self.engines), dict(self.clusters)
         for document in documents:
             match document:
                 case Model():
@@ -52,4 +57,11 @@ class Catalog:
                     profiles[document.metadata.name] = document
                 case Engine():
                     engines[document.metadata.name] = document
-        return Catalog(models, profiles, engines)
+                case KubernetesProfile():
+                    clusters[document.metadata.name] = document
+        return Catalog(models, profiles, engines, clusters)
+
+    def cluster_of(self, profile: HardwareProfile) -> KubernetesProfile | None:
+        """What Kubernetes does with a chip, when somebody has written it down."""
+        name = profile.spec.kubernetes
+        return self.clusters.get(name) if name else None

@@ -120,6 +120,7 @@ BANDWIDTH = Kind(
     "1Gbps",
 )
 COMPUTE = Kind("a compute rate", {"PFLOPS": 1e15, "TFLOPS": 1e12, "TOPS": 1e12, "GFLOPS": 1e9}, "295TFLOPS")
+POWER = Kind("a power", {"kW": 1e3, "W": 1.0}, "350W")
 SHARE = Kind("a share", {"%": 0.01}, "25%")
 
 
@@ -152,4 +153,5 @@ Memory = Annotated[float, _positive(MEMORY), PlainSerializer(MEMORY.show, when_u
 Price = Annotated[float, BeforeValidator(PRICE.parse), PlainSerializer(PRICE.show, when_used="json"), _json(PRICE)]
 Bandwidth = Annotated[float, _positive(BANDWIDTH), PlainSerializer(BANDWIDTH.show, when_used="json"), _json(BANDWIDTH)]
 Compute = Annotated[float, _positive(COMPUTE), PlainSerializer(COMPUTE.show, when_used="json"), _json(COMPUTE)]
+Power = Annotated[float, _positive(POWER), PlainSerializer(POWER.show, when_used="json"), _json(POWER)]
 Share = Annotated[float, BeforeValidator(_share)]

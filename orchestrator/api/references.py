@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Iterator
 
-from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.cluster import KubernetesProfile
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.load import Loaded
 from orchestrator.api.model import Model
@@ -39,7 +41,8 @@ def check_references(
     profiles = {LOCAL, *catalog.profiles}
     profiles |= {document.metadata.name for document in documents if isinstance(document, HardwareProfile)}
     sites = {*known_sites, *(document.metadata.name for document in documents if isinstance(document, Site))}
-    quantizations = {quantization for engine in engines for quantization in engine.spec.quantizations}
+    clusters = {*catalog.clusters, *(one.metadata.name for one in documents if isinstance(one, KubernetesProfile))}
+    quantizations: set[str] = {reads.quantization for engine in engines for reads in engine.spec.reads}
     found = list(_twice(together))
     for item in together:
         document = item.document
@@ -52,7 +55,7 @@ def check_references(
                 if pool.profile not in profiles
             ]
         elif isinstance(document, HardwareProfile):
-            found += _profile(item, document, {engine.metadata.name for engine in engines})
+            found += _profile(item, document, {engine.metadata.name for engine in engines}, clusters)
     return tuple(sorted(found))
 
 
@@ -75,12 +78,15 @@ def _service(
                 yield item.problem(path, _nothing("quantization", quantization, quantizations))
 
 
-def _profile(item: Loaded, profile: HardwareProfile, engines: set[str]) -> Iterator[Problem]:
+def _profile(item: Loaded, profile: HardwareProfile, engines: set[str], clusters: set[str]) -> Iterator[Problem]:
     if profile.metadata.name == LOCAL:
         yield item.problem(("metadata", "name"), "'local' always means this machine, detected; choose another name")
     for index, name in enumerate(profile.spec.engines):
         if name not in engines:
             yield item.problem(("spec", "engines", index), _nothing("engine", name, engines))
+    known = profile.spec.kubernetes
+    if known is not None and known not in clusters:
+        yield item.problem(("spec", "kubernetes"), _nothing("Kubernetes profile", known, clusters))
 
 
 def _twice(together: Iterable[Loaded]) -> Iterator[Problem]:

@@ -9,21 +9,23 @@ from pydantic import Field, model_validator
 from orchestrator.api.document import Metadata, Name, Part
 from orchestrator.api.quantities import Duration, Rate, Share
 from orchestrator.api.site import Role
+from orchestrator.api.spdx import Spdx
+from orchestrator.api.territory import Territory
 
 
 class Source(Part):
     """Weights that are in no catalog."""
 
     source: str = Field(min_length=1, description="a folder, a .gguf file, or hf://org/name")
-    licence: str = Field(min_length=1, description="SPDX id of the weights' licence")
+    licence: Spdx = Field(description="SPDX id of the weights' licence")
 
 
 class Where(Part):
     """Which sites a tier may use; an absent field does not restrict."""
 
-    role: Role | None = None
-    region: Name | None = None
-    site: Name | None = None
+    role: Role | None = Field(default=None, description="sites of this role only")
+    region: Name | None = Field(default=None, description="sites of this region only")
+    site: Name | None = Field(default=None, description="this site only")
 
 
 class Slo(Part):
@@ -36,8 +38,8 @@ class Slo(Part):
 class Replicas(Part):
     """Bounds on the number of replicas."""
 
-    min: int = Field(default=1, ge=0, le=1000)
-    max: int = Field(default=1, ge=1, le=1000)
+    min: int = Field(default=1, ge=0, le=1000, description="never fewer")
+    max: int = Field(default=1, ge=1, le=1000, description="never more")
 
     @model_validator(mode="after")
     def _in_order(self) -> Replicas:
@@ -49,11 +51,11 @@ class Replicas(Part):
 class Tier(Part):
     """One tier of a service."""
 
-    model: Name | Source
+    model: Name | Source = Field(description="name of a Model, or weights in no catalog as {source, licence}")
     quantization: tuple[str, ...] = Field(default=(), description="allowed, the planner picks; empty allows all")
-    where: Where = Where()
-    slo: Slo = Slo()
-    replicas: Replicas = Replicas()
+    where: Where = Field(default=Where(), description="which sites may run it; absent: all")
+    slo: Slo = Field(default=Slo(), description="how long a request may take")
+    replicas: Replicas = Field(default=Replicas(), description="how many replicas there may be")
     context: int | None = Field(default=None, gt=0, description="longest prompt and answer together, in tokens")
 
 
@@ -83,18 +85,27 @@ class Escalation(Part):
 class Policy(Part):
     """What is allowed."""
 
-    licences: tuple[str, ...] = Field(default=(), description="SPDX ids; empty allows all")
-    residency: tuple[str, ...] = Field(default=(), description="region prefixes such as cn; empty allows all")
+    licences: tuple[Spdx, ...] = Field(default=(), description="SPDX ids; empty allows all")
+    residency: tuple[Name, ...] = Field(default=(), description="region prefixes such as cn; empty allows all")
+    users: tuple[Territory, ...] = Field(
+        default=(), description="territories the users are in, such as cn or eu, for licences that exclude some"
+    )
+    accepted: tuple[Spdx, ...] = Field(
+        default=(), description="licences whose duties were read and accepted, by their SPDX id"
+    )
+    train_on_outputs: bool = Field(default=False, description="the teacher's answers will train other models")
 
 
 class ModelServiceSpec(Part):
     """What the user wants."""
 
-    student: Tier | None = None
-    teacher: Teacher | None = None
-    demand: Demand
-    escalation: Escalation | None = None
-    policy: Policy = Policy()
+    student: Tier | None = Field(default=None, description="the small quantized model near the users")
+    teacher: Teacher | None = Field(default=None, description="the large model in the cloud")
+    demand: Demand = Field(description="requests that come in, and how long they are")
+    escalation: Escalation | None = Field(
+        default=None, description="when the teacher answers in place of the student; absent: never"
+    )
+    policy: Policy = Field(default=Policy(), description="licences, regions and duties; checked before anything starts")
 
     @model_validator(mode="after")
     def _at_least_one_tier(self) -> ModelServiceSpec:
@@ -108,7 +119,7 @@ class ModelServiceSpec(Part):
 class ModelService(Part):
     """A service as the user wrote it."""
 
-    api_version: Literal["headwater.dev/v1alpha1"]
-    kind: Literal["ModelService"]
-    metadata: Metadata
-    spec: ModelServiceSpec
+    api_version: Literal["headwater.dev/v1alpha1"] = Field(description="version of this schema")
+    kind: Literal["ModelService"] = Field(description="what this document is")
+    metadata: Metadata = Field(description="the service's name")
+    spec: ModelServiceSpec = Field(description="what the user wants")

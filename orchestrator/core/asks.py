@@ -13,6 +13,7 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
 from orchestrator.api.service import ModelService, Source, Tier
 from orchestrator.api.site import Site
+from orchestrator.core import policy
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.performance import Workload
 from orchestrator.core.world import TierName, World
@@ -49,28 +50,32 @@ def asks(service: ModelService, catalog: Catalog) -> Iterator[Ask | Rejected]:
             yield Rejected(f"{service.metadata.name}/{name}", Why.PLACE, f"model {wanted}", "no such model", hint)
             continue
         workload = Workload(spec.demand.input, spec.demand.output)
-        yield Ask(service, name, tier, wanted, model, workload, rate)
+        yield Ask(service, name, tier, wanted, _with_terms(model, catalog), workload, rate)
+
+
+def _with_terms(model: Model, catalog: Catalog) -> Model:
+    """The card with what the catalog knows of its licence, where only the licence's name was given."""
+    licence = policy.known_terms(model.spec.licence, catalog)
+    if licence is model.spec.licence:
+        return model
+    return model.model_copy(update={"spec": model.spec.model_copy(update={"licence": licence})})
 
 
 def allowed(ask: Ask) -> Rejected | None:
-    """The policy gate: nothing is built, planned or started for a licence the policy does not allow."""
-    policy, spdx = ask.service.spec.policy, ask.model.spec.licence.spdx
-    if policy.licences and spdx not in policy.licences:
-        need = f"one of {', '.join(policy.licences)}"
-        return Rejected(f"{ask.service.metadata.name}/{ask.name} {ask.model_name}", Why.LICENCE, need, spdx)
-    return None
+    """The policy gate: nothing is built, planned or started for a model that the policy does not allow."""
+    subject = f"{ask.service.metadata.name}/{ask.name} {ask.model_name}"
+    verdicts = policy.of_model(ask.service.spec.policy, ask.name, ask.model_name, ask.model.spec.licence)
+    return next((verdict.rejected(subject) for verdict in verdicts if not verdict.allowed), None)
 
 
 def wrong_place(ask: Ask, site: Site) -> Rejected | None:
-    """None when the tier may use the site: the place it asked for, in a region its policy allows."""
-    where, name, spec = ask.tier.where, site.metadata.name, site.spec
-    for wanted, there in ((where.site, name), (where.role, spec.role), (where.region, spec.region)):
-        if wanted is not None and wanted != there:
-            return Rejected(name, Why.PLACE, wanted, there)
-    residency = ask.service.spec.policy.residency
-    if residency and not any(spec.region == r or spec.region.startswith(r + "-") for r in residency):
-        return Rejected(name, Why.RESIDENCY, f"a region in {', '.join(residency)}", spec.region)
-    return None
+    """None when the tier may use the site: the place it asked for, in a region its policy and its licence allow."""
+    name = site.metadata.name
+    other = policy.elsewhere(ask.tier.where, site)
+    if other is not None:
+        return Rejected(name, Why.PLACE, *other)
+    verdicts = policy.of_site(ask.service.spec.policy, ask.name, ask.model_name, ask.model.spec.licence, site)
+    return next((verdict.rejected(name) for verdict in verdicts if not verdict.allowed), None)
 
 
 def not_connected(ask: Ask, site: Site, world: World) -> Rejected | None:

@@ -6,19 +6,25 @@ memory, speed. The first check that says no is the reason that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.document import Fact
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
+from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool, Site
 from orchestrator.core import fit
+from orchestrator.core.allocation import accepted_counts
 from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, readable_quantizations
+from orchestrator.core.cuts import cuts_of, show_cut
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.memory import STORAGE, Memory, chip_memory, edge_memory, usable_bytes
-from orchestrator.core.performance import Prediction, Runner, compute_peak, predict
-from orchestrator.core.world import Configuration, Parallelism, PoolId, World
+from orchestrator.core.memory import STORAGE, Memory, chip_memory, edge_memory, usable_bytes, whole_bytes
+from orchestrator.core.performance import Prediction, Runner, compute_fact, predict, unknown
+from orchestrator.core.world import Configuration, PoolId, World
 
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128)  # running together, tried from the largest
 EDGE_SEQUENCES = (1, 2, 4, 8)  # beyond 8 a CPU decodes no faster in total
@@ -77,51 +83,72 @@ def enumerate_options(ask: Ask, catalog: Catalog, world: World) -> tuple[tuple[O
 
 
 def _in_pool(ask: Ask, place: Place, catalog: Catalog, world: World) -> Iterator[Option | Rejected]:
-    profile = place.profile
-    engines = [catalog.engines[name] for name in profile.spec.engines if name in catalog.engines]
+    engines = [catalog.engines[name] for name in place.profile.spec.engines if name in catalog.engines]
     if not engines:
         yield Rejected(str(place.id), Why.ENGINE, "an engine", f"none known for {place.pool.profile}")
     for engine in engines:
-        for quantization in ask.tier.quantization or tuple(sorted(engine.spec.quantizations)):
-            subject = f"{place.id} {place.pool.profile} {engine.metadata.name} {quantization}"
-            checkpoint = _checkpoint(ask, engine, quantization, subject)
-            if isinstance(checkpoint, Rejected):
-                yield checkpoint
-            elif compute_peak(profile, quantization) is None:
-                have = ", ".join(profile.spec.peaks) or "none"
-                yield Rejected(subject, Why.DTYPE, f"arithmetic for {quantization}", have)
-            else:
-                artifact = world.artifacts.get((ask.model_name, quantization))
-                needs = artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None
-                cuts = tuple(_parallelisms(ask.model, profile, place.pool))
-                if not cuts:
-                    yield Rejected(subject, Why.COUNT, _chip_counts(profile), f"{place.pool.chips} chips per node")
-                for cut, nodes in cuts:
-                    runner = Runner(ask.model.spec.architecture, quantization, profile, engine, cut, nodes, needs)
-                    yield _option(ask, place, runner, f"{subject} {show_cut(cut, nodes)}", checkpoint)
+        if engine.spec.recipe is None:
+            name = f"{place.id} {place.pool.profile} {engine.metadata.name}"
+            yield Rejected(name, Why.ENGINE, "a way to launch it", "none here yet")
+            continue
+        for quantization in ask.tier.quantization or readable_quantizations(ask.model, engine, place.profile):
+            yield from _with(ask, place, engine, quantization, catalog=catalog, world=world)
 
 
-def _checkpoint(ask: Ask, engine: Engine, quantization: str, subject: str) -> str | Rejected:
-    """The published checkpoint to load, empty for what the edge build makes itself."""
-    if quantization in engine.spec.refused:
-        return Rejected(subject, Why.QUANTIZATION, quantization, "refused", engine.spec.refused[quantization])
-    if quantization not in engine.spec.quantizations or quantization not in STORAGE:
-        return Rejected(subject, Why.QUANTIZATION, quantization, ", ".join(sorted(engine.spec.quantizations)))
-    if engine.spec.recipe == "edge":
-        return ""
-    card = ask.model.spec
-    if quantization == card.native and card.hub:
-        return card.hub
-    released = [release.name for release in card.releases if release.quantization == quantization]
-    if not released:
-        native = {card.native} if card.hub else set()
-        have = ", ".join(sorted(native | {release.quantization for release in card.releases})) or "nothing"
-        return Rejected(subject, Why.CHECKPOINT, quantization, f"published: {have}")
-    return released[0]
+def _with(
+    ask: Ask, place: Place, engine: Engine, wanted: str, *, catalog: Catalog, world: World
+) -> Iterator[Option | Rejected]:
+    """Options of one engine and one quantization."""
+    profile, architecture = place.profile, ask.model.spec.architecture
+    subject = f"{place.id} {place.pool.profile} {engine.metadata.name} {wanted}"
+    quantization = known_quantization(wanted)
+    if quantization is None:
+        yield Rejected(subject, Why.QUANTIZATION, wanted, ", ".join(sorted(STORAGE)))
+        return
+    if architecture is None:
+        yield Rejected(subject, Why.UNKNOWN, f"dimensions of {ask.model_name}", "not published")
+        return
+    checkpoint = checkpoint_for(ask.model, engine, profile, quantization, subject)
+    if isinstance(checkpoint, Rejected):
+        yield checkpoint
+        return
+    if compute_fact(profile, quantization) is None:
+        yield Rejected(subject, Why.DTYPE, f"arithmetic for {quantization}", ", ".join(profile.spec.peaks) or "none")
+        return
+    missing = unknown(profile, engine, quantization)
+    missing += ("memory",) if whole_bytes(profile, place.pool) is None else ()
+    if missing:
+        hint = f"measure it and write it into a HardwareProfile or Engine of your own, beside {place.pool.profile}"
+        yield Rejected(subject, Why.UNKNOWN, ", ".join(missing), "no figure", hint)
+        return
+    artifact = world.artifacts.get((ask.model_name, quantization))
+    needs = artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None
+    counts = accepted_counts(catalog.cluster_of(profile), place.pool)
+    cuts = tuple(cuts_of(architecture, profile, place.pool, counts))
+    if not cuts:
+        yield _no_count(subject, catalog, place, counts)
+    for cut, nodes in cuts:
+        runner = Runner(architecture, quantization, profile, engine, cut, nodes, needs)
+        yield _option(ask, place, runner, f"{subject} {show_cut(cut, nodes)}", checkpoint)
 
 
-def _option(ask: Ask, place: Place, runner: Runner, subject: str, checkpoint: str) -> Option | Rejected:
-    size = _largest_that_fits(ask, runner, place.site, subject)
+def _no_count(subject: str, catalog: Catalog, place: Place, counts: tuple[int, ...]) -> Rejected:
+    """No power of two that the platform accepts divides the heads."""
+    cluster = catalog.cluster_of(place.profile)
+    unit = cluster.spec.unit if cluster else "chip"
+    takes = counts or (cluster.spec.counts if cluster else ())
+    return Rejected(
+        subject, Why.COUNT, f"{', '.join(map(str, takes))} {unit}s in a pod", f"{place.pool.chips} on a node"
+    )
+
+
+def known_quantization(name: str) -> Quantization | None:
+    """The quantization of that name, if there is one."""
+    return next((known for known in STORAGE if known == name), None)
+
+
+def _option(ask: Ask, place: Place, runner: Runner, subject: str, checkpoint: Checkpoint) -> Option | Rejected:
+    size = _largest_that_fits(ask, runner, place, subject)
     if isinstance(size, Rejected):
         return size
     sequences, context, memory, prediction = size
@@ -142,53 +169,31 @@ def _option(ask: Ask, place: Place, runner: Runner, subject: str, checkpoint: st
     return Option(
         configuration=configuration,
         memory=memory,
-        usable_bytes=usable_bytes(place.profile),
+        usable_bytes=usable_bytes(place.profile, place.pool),
         prediction=prediction,
         price_per_h=place.pool.price * runner.nodes * share,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint.name,
         useful_replicas=place.pool.nodes // runner.nodes * per_group,
-        unverified=_unverified(place.profile, ask.model),
+        unverified=_unverified(place, runner, ask.model, checkpoint),
         at_risk=_at_risk(ask, prediction),
     )
 
 
-def _parallelisms(model: Model, profile: HardwareProfile, pool: Pool) -> Iterator[tuple[Parallelism, int]]:
-    """Ways to cut a replica: powers of two within a node; whole nodes beyond, for mixtures of experts.
-
-    Over several nodes each node is one data rank and the experts are spread over all chips, as the engines document it.
-    """
-    if profile.spec.kind == "cpu":
-        yield Parallelism(), 1
-        return
-    experts = model.spec.architecture.experts is not None
-    counts = profile.spec.pod.counts if profile.spec.pod else tuple(range(1, pool.chips + 1))
-    tensor = 1
-    while tensor <= pool.chips:
-        if tensor in counts and model.spec.architecture.heads % tensor == 0:
-            yield Parallelism(tensor=tensor, expert=experts and tensor > 1), 1
-        tensor *= 2
-    nodes = 2
-    while experts and nodes <= pool.nodes and pool.chips in counts:
-        yield Parallelism(tensor=pool.chips, data=nodes, expert=True), nodes
-        nodes *= 2
-
-
-def _chip_counts(profile: HardwareProfile) -> str:
-    counts = profile.spec.pod.counts if profile.spec.pod else ()
-    return f"{', '.join(map(str, counts))} chips in a pod"
-
-
 def _largest_that_fits(
-    ask: Ask, runner: Runner, site: Site, subject: str
+    ask: Ask, runner: Runner, place: Place, subject: str
 ) -> tuple[int, int, Memory, Prediction] | Rejected:
     """The most sequences that fit memory and meet the objectives, or the reason the fewest do not."""
     longest = ask.model.spec.context
-    context = min(ask.tier.context or CONTEXT_TOKENS, longest)
+    wanted = ask.tier.context or CONTEXT_TOKENS
+    context = min(wanted, longest or wanted)
     request = ask.workload.input_tokens + ask.workload.output_tokens
     if context < request:
-        return Rejected(subject, Why.CONTEXT, f"{request} tokens", f"{context} tokens", f"the model allows {longest}")
+        hint = f"the model allows {longest or context}"
+        return Rejected(subject, Why.CONTEXT, f"{request} tokens", f"{context} tokens", hint)
     edge = runner.engine.spec.recipe == "edge"
-    round_trip = site.spec.link.rtt if site.spec.link else 0.0
+    link = place.site.spec.link
+    round_trip = link.rtt if link else 0.0
+    usable = usable_bytes(place.profile, place.pool)
     refused: Rejected | None = None
     for sequences in reversed(EDGE_SEQUENCES if edge else SEQUENCES):
         if edge:
@@ -197,10 +202,15 @@ def _largest_that_fits(
             )
         else:
             memory = chip_memory(
-                runner.architecture, runner.quantization, runner.cut, sequences=sequences, context_tokens=context
+                runner.architecture,
+                runner.quantization,
+                runner.cut,
+                sequences=sequences,
+                context_tokens=context,
+                board=runner.profile.spec.place == "edge",
             )
         prediction = predict(runner, ask.workload, sequences=sequences, round_trip_s=round_trip)
-        refused = fit.fits(subject, memory.total, usable_bytes(runner.profile)) or _too_slow(ask, subject, prediction)
+        refused = fit.fits(subject, memory.total, usable) or _too_slow(ask, subject, prediction)
         if refused is None:
             return sequences, context, memory, prediction
     return refused or Rejected(subject, Why.COUNT, "1 sequence", "0")
@@ -229,21 +239,41 @@ def _at_risk(ask: Ask, prediction: Prediction) -> tuple[str, ...]:
     )
 
 
-def _unverified(profile: HardwareProfile, model: Model) -> tuple[str, ...]:
-    spec = profile.spec
-    facts = {"memory": spec.memory, "bandwidth": spec.bandwidth} | {
-        f"peak {name}": fact for name, fact in spec.peaks.items()
-    }
-    named = [f"{profile.metadata.name} {name}" for name, fact in facts.items() if fact.status == "unverified"]
+def unverified_numbers(facts: Mapping[str, Fact[float] | None], place: str, pool: Pool, model: Model) -> Iterator[str]:
+    """Numbers an answer rests on that nobody verified.
+
+    Args:
+        facts: the numbers of the profile that were used, by what they are.
+        place: name of the profile.
+        pool: what its nodes report goes before the profile's memory.
+        model: its licence and dimensions are looked at too.
+    """
+    for what, fact in facts.items():
+        if fact is not None and fact.status == "unverified" and not (what == "memory" and pool.memory):
+            yield f"{place} {what}"
     if model.spec.licence.status == "unverified":
-        named.append(f"{model.metadata.name} licence")
-    return tuple(sorted(named))
+        yield f"{model.metadata.name} licence"
+    if model.spec.confidence == "low":
+        yield f"{model.metadata.name} dimensions"
 
 
-def show_cut(cut: Parallelism, nodes: int) -> str:
-    """`TP8 DP2 EP on 2 nodes`, for people."""
-    parts = [f"TP{cut.tensor}"]
-    parts += [f"PP{cut.pipeline}"] if cut.pipeline > 1 else []
-    parts += [f"DP{cut.data}"] if cut.data > 1 else []
-    parts += ["EP"] if cut.expert else []
-    return f"{' '.join(parts)} on {nodes} node{'s' if nodes > 1 else ''}"
+def memory_of_several(profile: HardwareProfile, pool: Pool) -> Iterator[str]:
+    """That the memory was taken from a name which is sold in several sizes."""
+    spec = profile.spec
+    if len(spec.memory_sizes) > 1 and pool.memory is None and spec.memory.value is not None:
+        sizes = ", ".join(fit.size(size) for size in spec.memory_sizes)
+        taken = fit.size(spec.memory.value)
+        yield f"{profile.metadata.name} memory {taken} (sold with {sizes}; the node's tool says which)"
+
+
+def _unverified(place: Place, runner: Runner, model: Model, checkpoint: Checkpoint) -> tuple[str, ...]:
+    spec, peak = place.profile.spec, compute_fact(place.profile, runner.quantization)
+    facts: dict[str, Fact[float] | None] = {"memory": spec.memory, "bandwidth": spec.bandwidth}
+    facts |= {f"peak {peak[0]}": peak[1]} if peak else {}
+    if runner.cut.tensor > 1 and spec.node_link:
+        facts["link between chips"] = spec.node_link.bandwidth
+    if runner.nodes > 1 and spec.network:
+        facts["network"] = spec.network.bandwidth
+    named = unverified_numbers(facts, place.profile.metadata.name, place.pool, model)
+    reads = () if checkpoint.verified else (f"that {runner.engine.metadata.name} reads {checkpoint.format}",)
+    return tuple(sorted({*named, *memory_of_several(place.profile, place.pool), *reads}))

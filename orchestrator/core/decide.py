@@ -16,6 +16,7 @@ from orchestrator.core import rollout
 from orchestrator.core.actions import Act, Action, Blocked, Done, Outcome, SetRoutes, Start, Stop
 from orchestrator.core.configurations import Option
 from orchestrator.core.fit import Rejected, Why
+from orchestrator.core.memory import whole_bytes
 from orchestrator.core.placement import Placed, Placement, Unplaced, place
 from orchestrator.core.routing import routes
 from orchestrator.core.world import Artifact, PoolId, World
@@ -185,7 +186,7 @@ def _free_bytes(catalog: Catalog, world: World) -> dict[PoolId, int]:
             profile = catalog.profiles.get(pool.profile)
             if profile is not None:
                 chips = 1 if profile.spec.kind == "cpu" else pool.chips
-                free[PoolId(name, index)] = pool.nodes * chips * int(profile.spec.memory.value)
+                free[PoolId(name, index)] = pool.nodes * chips * (whole_bytes(profile, pool) or 0)
     for replica in world.replicas:
         pool_id = PoolId(replica.spec.site, replica.spec.pool)
         if pool_id in free and replica.phase is not Phase.GONE:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.core.configurations import Option, show_cut
+from orchestrator.core.configurations import Option
+from orchestrator.core.cuts import show_cut
 from orchestrator.core.fit import Rejected, time
 from orchestrator.core.nearest import nearest
 from orchestrator.core.performance import Band
 from orchestrator.core.placement import Placed, Placement, Unplaced
+from orchestrator.core.policy import Terms
 
 
 def placement_view(placement: Placement) -> dict[str, Any]:
@@ -27,6 +29,18 @@ def rejection_view(rejected: Rejected) -> dict[str, str]:
     return view | ({"hint": rejected.hint} if rejected.hint else {})
 
 
+def terms_view(terms: Terms) -> dict[str, Any]:
+    """Licence, duties, what was accepted of them, where it is not granted, and what the yes rests on."""
+    return {
+        "spdx": terms.spdx,
+        "status": terms.status,
+        "duties": [{"kind": duty.kind, "text": duty.text} for duty in terms.duties],
+        "accepted": list(terms.accepted),
+        "excluded": list(terms.excluded),
+        "notes": list(terms.notes),
+    }
+
+
 def _placed(tier: Placed) -> dict[str, Any]:
     return {
         "service": tier.service,
@@ -37,6 +51,7 @@ def _placed(tier: Placed) -> dict[str, Any]:
         "costPerHour": round(tier.cost_per_h, 6),
         "demandPerSecond": round(tier.rate_per_s, 6),
         "shortPerSecond": round(tier.short_per_s, 6),
+        "licence": terms_view(tier.terms),
         **_option(tier.option),
         "alternatives": [_option(option) for option in tier.dearer],
         "rejected": [rejection_view(rejected) for rejected in nearest(tier.rejections)],
@@ -81,6 +96,7 @@ def _option(option: Option) -> dict[str, Any]:
             "weightsBytes": m.weights,
             "kvCacheBytes": m.kv_cache,
             "activationsBytes": m.activations,
+            "buffersBytes": m.buffers,
             "engineBytes": m.engine,
             "totalBytes": m.total,
             "usableBytes": option.usable_bytes,

@@ -10,6 +10,9 @@ class Why(StrEnum):
     """The rule that said no."""
 
     LICENCE = "licence"
+    DUTY = "duty"  # the licence asks something that nobody accepted
+    TERRITORY = "territory"  # the licence is not granted there
+    TRAINING = "training"  # the licence forbids training on answers
     RESIDENCY = "residency"
     PLACE = "place"  # role, region or site the tier asked for
     CONNECTED = "connected"  # no machine of the site is there
@@ -22,6 +25,7 @@ class Why(StrEnum):
     TTFT = "ttft"
     TPOT = "tpot"
     DTYPE = "dtype"  # the chip has no such arithmetic
+    UNKNOWN = "unknown"  # a number that is needed is not known to anybody
     CAPACITY = "capacity"  # the pool is taken by services before
     NOT_BUILT = "not-built"
     OWNER = "owner"  # someone else has the replica's name

@@ -8,6 +8,9 @@ from orchestrator.core.fit import Rejected, Why
 
 NEAREST_FIRST = (
     Why.LICENCE,  # said of the tier as a whole, whatever the place
+    Why.DUTY,
+    Why.TERRITORY,
+    Why.TRAINING,
     Why.UNREADABLE,
     Why.FAILING,  # from here on: the later a rule is checked, the more was right before it said no
     Why.OWNER,
@@ -19,6 +22,7 @@ NEAREST_FIRST = (
     Why.CONTEXT,
     Why.COUNT,
     Why.DTYPE,
+    Why.UNKNOWN,
     Why.CHECKPOINT,
     Why.QUANTIZATION,
     Why.ENGINE,

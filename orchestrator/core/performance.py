@@ -10,12 +10,17 @@ catalog with their origin.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.api.hardware import Engine, HardwareProfile
-from orchestrator.api.model import Architecture
-from orchestrator.core.architecture import Parameters, parameters
-from orchestrator.core.memory import STORAGE, kv_bytes_per_token
+from orchestrator.api.architecture import Architecture, Layers
+from orchestrator.api.document import Fact
+from orchestrator.api.engine import Engine, Speed
+from orchestrator.api.hardware import Dtype, HardwareProfile, Link
+from orchestrator.api.quantization import Quantization
+from orchestrator.core.architecture import Parameters, expert_parameters, parameters
+from orchestrator.core.cache import sequence_bytes
+from orchestrator.core.memory import STORAGE
 from orchestrator.core.world import Parallelism
 from runtimes.contract import Needs
 
@@ -55,7 +60,7 @@ class Runner:
     """Everything the step formula needs about one way to run a model."""
 
     architecture: Architecture
-    quantization: str
+    quantization: Quantization
     profile: HardwareProfile
     engine: Engine
     cut: Parallelism
@@ -66,9 +71,9 @@ class Runner:
 def predict(runner: Runner, work: Workload, *, sequences: int, round_trip_s: float) -> Prediction:
     """Predict a replica with `sequences` requests running, spread over its data ranks.
 
-    Raises nothing; the caller has checked that the profile has a compute peak for the quantization.
+    The caller has checked with `unknown` that every number is there; raises ValueError otherwise.
     """
-    memory, compute = runner.engine.spec.memory_efficiency, runner.engine.spec.compute_efficiency
+    memory, compute = _speed(runner).memory, _speed(runner).compute
     best, middle, worst = (memory.high, compute.high), (memory.value, compute.value), (memory.low, compute.low)
     steps = [_step_s(runner, work, sequences, *point) for point in (best, middle, worst)]
     alone = [_step_s(runner, work, 1, *point) for point in (best, middle, worst)]
@@ -82,23 +87,48 @@ def predict(runner: Runner, work: Workload, *, sequences: int, round_trip_s: flo
     )
 
 
-def compute_peak(profile: HardwareProfile, quantization: str) -> float | None:
-    """Operations per second the chip reaches at most for this quantization; None when it has no such path.
+WIDE: tuple[Dtype, ...] = ("bf16", "fp16", "fp32")  # weights alone are small: arithmetic is in the next wider type
+ARITHMETIC: Mapping[Quantization, tuple[Dtype, ...]] = {
+    "fp32": ("fp32",),
+    "bf16": ("bf16",),
+    "fp16": ("fp16",),
+    "fp8": ("fp8",),
+    "mxfp8": ("fp8",),
+    "mxfp4-experts-fp8": ("fp8",),
+    "w8a8": ("int8",),
+    "w4a8": ("int8",),
+    "w4a4": ("int4", "int8"),
+    "mxfp4": ("fp4", "bf16"),
+    "nvfp4": ("fp4", "bf16"),
+}
 
-    Weight-only quantization computes in the next wider type the chip has.
-    """
-    wanted = {
-        "fp8": ("fp8",),
-        "w8a8": ("int8",),
-        "bf16": ("bf16",),
-        "fp16": ("fp16",),
-        "fp32": ("fp32",),
-        "int8": ("bf16", "fp16", "fp32"),
-        "int4": ("bf16", "fp16", "fp32"),
-    }[quantization]
+
+def compute_fact(profile: HardwareProfile, quantization: Quantization) -> tuple[Dtype, Fact[float]] | None:
+    """The arithmetic that a quantization runs in and its peak; None when the chip has no such path."""
+    wanted = ARITHMETIC.get(quantization, WIDE)
     order = tuple(reversed(wanted)) if profile.spec.kind == "cpu" else wanted
-    peaks = (profile.spec.peaks[dtype].value for dtype in order if dtype in profile.spec.peaks)
-    return next(peaks, None)
+    return next(((dtype, profile.spec.peaks[dtype]) for dtype in order if dtype in profile.spec.peaks), None)
+
+
+def compute_peak(profile: HardwareProfile, quantization: Quantization) -> float | None:
+    """Operations per second the chip reaches at most for this quantization; None without a path or a figure."""
+    found = compute_fact(profile, quantization)
+    return found[1].value if found else None
+
+
+def unknown(profile: HardwareProfile, engine: Engine, quantization: Quantization) -> tuple[str, ...]:
+    """Numbers a prediction needs and nobody has; the caller has checked that the chip has the arithmetic."""
+    found = compute_fact(profile, quantization)
+    missing = ["bandwidth"] if profile.spec.bandwidth.value is None else []
+    missing += [f"peak {found[0]}"] if found and found[1].value is None else []
+    missing += [f"speed of {engine.metadata.name}"] if engine.spec.speed is None else []
+    return tuple(missing)
+
+
+def _speed(runner: Runner) -> Speed:
+    if runner.engine.spec.speed is None:
+        raise ValueError(f"nobody measured {runner.engine.metadata.name}")
+    return runner.engine.spec.speed
 
 
 def _step_s(runner: Runner, work: Workload, sequences: int, memory: float, compute: float) -> float:
@@ -109,15 +139,12 @@ def _step_s(runner: Runner, work: Workload, sequences: int, memory: float, compu
     group = cut.tensor * cut.pipeline
     read = _weights_read(runner, p, sequences)
     context = work.input_tokens + work.output_tokens / 2
-    if a.indexer is not None:
-        context = min(context, a.indexer.top_tokens)
-    split = 1 if a.latent is not None else min(cut.tensor, a.kv_heads or 1)
-    cache = per_rank * context * kv_bytes_per_token(a, s.kv) / (split * cut.pipeline)
-    reading = (read + cache) / (runner.profile.spec.bandwidth.value * memory)
-    active = p.body(a.experts.per_token if a.experts else 0) + p.head
+    cache = per_rank * sequence_bytes(a, context, s.kv, tensor=cut.tensor, read=True) / cut.pipeline
+    reading = (read + cache) / (runner.profile.spec.bandwidth.known * memory)
+    active = p.body + p.head
     peak = compute_peak(runner.profile, runner.quantization) or float("inf")
     computing = 2 * active * per_rank / (group * peak * compute)
-    return max(reading, computing) + _communication_s(runner, per_rank) + runner.engine.spec.step_overhead
+    return max(reading, computing) + _communication_s(runner, per_rank) + _speed(runner).step_overhead
 
 
 def _weights_read(runner: Runner, p: Parameters, sequences: int) -> float:
@@ -126,11 +153,13 @@ def _weights_read(runner: Runner, p: Parameters, sequences: int) -> float:
         return runner.needs.weights_bytes
     a, cut, s = runner.architecture, runner.cut, STORAGE[runner.quantization]
     read = (p.dense * s.body + p.head * s.head) / (cut.tensor * cut.pipeline)
-    if a.experts:
-        tokens = sequences if cut.expert else sequences / cut.data
-        missed = (1 - a.experts.per_token / a.experts.routed) ** tokens
-        touched = p.moe_layers * a.experts.routed * (1 - missed) * p.expert * s.body
-        read += touched / (cut.chips if cut.expert else cut.tensor * cut.pipeline)
+    tokens = sequences if cut.expert else sequences / cut.data
+    each = s.body if s.experts is None else s.experts
+    for layers in a.layers:
+        if layers.experts is not None:
+            missed = (1 - layers.experts.per_token / layers.experts.routed) ** tokens
+            touched = layers.count * layers.experts.routed * (1 - missed) * expert_parameters(a, layers.experts) * each
+            read += touched / (cut.chips if cut.expert else cut.tensor * cut.pipeline)
     return read
 
 
@@ -138,15 +167,34 @@ def _prefill_s(runner: Runner, work: Workload, memory: float, compute: float) ->
     """Seconds until the first token of one prompt that finds the engine free."""
     a, cut = runner.architecture, runner.cut
     p = parameters(a)
-    active = p.body(a.experts.per_token if a.experts else 0)
     tokens = work.input_tokens
-    width = a.latent.nope_head_dim + a.latent.rope_head_dim + a.latent.value_head_dim if a.latent else 2 * a.head_dim
-    seen = min(tokens / 2, a.indexer.top_tokens) if a.indexer else tokens / 2
-    operations = 2 * active * tokens + 2 * a.layers * a.heads * width * tokens * seen + 2 * p.head
+    operations = 2 * p.body * tokens + attention_operations(a, tokens) + 2 * p.head
     peak = compute_peak(runner.profile, runner.quantization) or float("inf")
     computing = operations / (cut.tensor * cut.pipeline * peak * compute)
-    reading = _weights_read(runner, p, tokens) / (runner.profile.spec.bandwidth.value * memory)
-    return max(computing, reading) + _communication_s(runner, tokens) + runner.engine.spec.step_overhead
+    reading = _weights_read(runner, p, tokens) / (runner.profile.spec.bandwidth.known * memory)
+    return max(computing, reading) + _communication_s(runner, tokens) + _speed(runner).step_overhead
+
+
+def attention_operations(a: Architecture, tokens: int) -> float:
+    """Operations of attention proper over a whole prompt: each token with what it sees of those before it."""
+    return sum(layers.count * _attention_operations(layers, tokens) for layers in a.layers)
+
+
+def _attention_operations(layers: Layers, tokens: int) -> float:
+    mean = tokens / 2
+    if (g := layers.grouped) is not None:
+        seen = min(mean, g.window or mean, g.indexer.top_tokens if g.indexer else mean)
+        return 2 * g.heads * (g.head_dim + (g.value_head_dim or g.head_dim)) * tokens * seen
+    if (m := layers.latent) is not None:
+        seen = min(mean, m.indexer.top_tokens) if m.indexer else mean
+        return 2 * m.heads * (m.nope_head_dim + m.rope_head_dim + m.value_head_dim) * tokens * seen
+    if (c := layers.compressed) is not None:
+        entries = mean / c.tokens_per_entry if c.tokens_per_entry else 0
+        seen = min(mean, c.window) + (min(entries, c.indexer.top_tokens) if c.indexer else entries)
+        return 4 * c.heads * c.head_dim * tokens * seen
+    if (s := layers.linear) is not None:
+        return 4 * s.value_heads * s.key_dim * s.value_dim * tokens  # the state is written and read once a token
+    return 0
 
 
 def _communication_s(runner: Runner, tokens: float) -> float:
@@ -154,15 +202,22 @@ def _communication_s(runner: Runner, tokens: float) -> float:
     a, cut, spec = runner.architecture, runner.cut, runner.profile.spec
     seconds = 0.0
     if cut.tensor > 1 and spec.node_link is not None:
-        link = spec.node_link
-        latency = link.latency.value if link.latency else DEFAULT_LATENCY_S
         reduced = 2 * (cut.tensor - 1) / cut.tensor * tokens * a.hidden_size * 2
-        seconds += 2 * a.layers * (latency + reduced / (link.bandwidth.value * LINK_EFFICIENCY))
-    if cut.expert and runner.nodes > 1 and spec.network is not None and a.experts is not None:
-        network = spec.network
-        latency = network.latency.value if network.latency else DEFAULT_LATENCY_S
+        seconds += 2 * sum(layers.count for layers in a.layers) * _transfer_s(spec.node_link, reduced)
+    if cut.expert and runner.nodes > 1 and spec.network is not None:
         away = 1 - 1 / runner.nodes
-        sent = tokens / cut.tensor * a.experts.per_token * a.hidden_size * 3 * away  # one byte out, two back
-        moe_layers = a.layers - a.experts.first_dense_layers
-        seconds += moe_layers * (2 * latency + sent / (network.bandwidth.value * LINK_EFFICIENCY))
+        for layers in a.layers:
+            if layers.experts is not None:  # one byte out, two back
+                sent = tokens / cut.tensor * layers.experts.per_token * a.hidden_size * 3 * away
+                seconds += layers.count * (_latency_s(spec.network) + _transfer_s(spec.network, sent))
     return seconds
+
+
+def _latency_s(link: Link) -> float:
+    return (link.latency.value if link.latency else None) or DEFAULT_LATENCY_S
+
+
+def _transfer_s(link: Link, sent_bytes: float) -> float:
+    """Latency and time of one transfer; a link of unknown speed counts with its latency alone, and is named."""
+    speed = link.bandwidth.value
+    return _latency_s(link) + (sent_bytes / (speed * LINK_EFFICIENCY) if speed else 0)

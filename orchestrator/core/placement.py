@@ -19,6 +19,7 @@ from orchestrator.core.asks import Ask, asks
 from orchestrator.core.configurations import Option, enumerate_options
 from orchestrator.core.fit import Rejected, Why, size
 from orchestrator.core.lifecycle import SERVING
+from orchestrator.core.policy import Terms, terms
 from orchestrator.core.world import PoolId, TierName, World
 
 
@@ -35,6 +36,7 @@ class Placed:
     short_per_s: float  # what of it the replicas cannot carry, by the middle prediction
     rejections: tuple[Rejected, ...]  # every other way, and why not
     dearer: tuple[Option, ...]  # ways that fit too, ranked after it
+    terms: Terms  # of the licence it runs under, with what was accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class _Room:
         if pool_id in self.left:
             return Counter(self.left[pool_id])
         pool = self.world.sites[pool_id.site].spec.pools[pool_id.index]
-        whole = int(self.catalog.profiles[pool.profile].spec.memory.value) if self._cpu(option) else pool.chips
+        whole = option.usable_bytes if self._cpu(option) else pool.chips
         return Counter({whole: pool.nodes})
 
     def _unit(self, option: Option) -> int:
@@ -182,6 +184,7 @@ def _cheapest(
             short_per_s=ask.rate_per_s - carried_per_s,
             rejections=(*rejections, *full),
             dearer=tuple(ranked[position + 1 :]),
+            terms=terms(ask.service, ask.name, ask.model),
         )
     return Unplaced(ask.service.metadata.name, ask.name, (*rejections, *full))
 

@@ -13,36 +13,26 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtimes.errors import Invalid
+from runtimes.build.ggml_types import CONVERTED, TENSOR_TYPES
+from runtimes.errors import Invalid, Refused
 
 Scalar = str | int | float | bool
 Value = Scalar | list["Value"]
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
-LONGEST_ARRAY = 1 << 22  # the merges of the largest vocabularies are below a million
-MOST_ENTRIES = 1 << 20  # metadata keys or tensors; real files have hundreds
+# Bounds of a believable header: a reader of a hostile one stays below 400 MB and two seconds. The largest published
+# vocabularies take 15 MB, and with scores, types and merges 1.3 million values; the largest models have 2,000 tensors.
+MOST_HEADER_BYTES = 32 << 20
+MOST_VALUES = 1 << 21  # in all lists of the metadata together
+MOST_ENTRIES = 1 << 16  # metadata keys, or tensors
+LONGEST_TENSOR_NAME = 256
 MOST_DIMENSIONS = 4
 DEEPEST_ARRAY = 4
+LIST_IN_LIST = 64  # a list in a list costs as much as this many values; no published model has one
 STRING, ARRAY = 8, 9
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
-
-# ggml tensor types we can read: id -> (name, weights per block, bytes per block)
-TENSOR_TYPES = {
-    0: ("F32", 1, 4),
-    1: ("F16", 1, 2),
-    2: ("Q4_0", 32, 18),
-    3: ("Q4_1", 32, 20),
-    6: ("Q5_0", 32, 22),
-    7: ("Q5_1", 32, 24),
-    8: ("Q8_0", 32, 34),
-    10: ("Q2_K", 256, 84),
-    11: ("Q3_K", 256, 110),
-    12: ("Q4_K", 256, 144),
-    13: ("Q5_K", 256, 176),
-    14: ("Q6_K", 256, 210),
-    30: ("BF16", 1, 2),
-}
+_LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +62,14 @@ class GgufFile:
     metadata: dict[str, Value]
     tensors: tuple[GgufTensor, ...]
 
+    def check_convertible(self) -> None:
+        """Raises Refused, naming the first tensor of a type that the edge build does not convert."""
+        for tensor in self.tensors:
+            if tensor.type_id not in CONVERTED:
+                known = ", ".join(TENSOR_TYPES[type_id][0] for type_id in sorted(CONVERTED))
+                label = TENSOR_TYPES[tensor.type_id][0]
+                raise Refused(f"{self.path.name}: {tensor.name[:80]} has type {label}; these are converted: {known}")
+
     @property
     def parameters(self) -> int:
         """Number of weights in all tensors."""
@@ -87,7 +85,7 @@ class GgufFile:
     def number(self, key: str, default: float | None = None) -> float:
         """A number of the metadata; an absent one without a default is refused."""
         value = self.metadata.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise Invalid(f"{self.path.name}: metadata {key} must be a number, found {_short(value)}")
         return value
 
@@ -128,6 +126,7 @@ class _Reader:
         self._view = view
         self._size_bytes = size_bytes
         self._at = len(MAGIC)
+        self._values_left = MOST_VALUES
 
     def read(self) -> GgufFile:
         version = self._int("<I")
@@ -140,6 +139,8 @@ class _Reader:
         metadata: dict[str, Value] = {}
         for _ in range(key_count):
             key = self._string()
+            if key in metadata:
+                raise Invalid(f"{self._path.name}: metadata {_short(key)} is written twice")
             metadata[key] = self._value(self._int("<I"), depth=0)
         declared = [self._declared() for _ in range(tensor_count)]
         alignment = metadata.get("general.alignment", 32)
@@ -155,8 +156,11 @@ class _Reader:
             raise Invalid(f"{self._path.name} holds no tensors")
         if len({tensor.name for tensor in tensors}) != len(tensors):
             raise Invalid(f"{self._path.name} declares a tensor twice")
-        last = max(tensors, key=lambda tensor: tensor.offset_bytes + tensor.size_bytes)
-        end_bytes = last.offset_bytes + last.size_bytes
+        end_bytes = 0
+        for tensor in sorted(tensors, key=lambda tensor: tensor.offset_bytes):
+            if tensor.offset_bytes < end_bytes:
+                raise Invalid(f"{self._path.name}: tensor {_short(tensor.name)} overlaps the one before it")
+            end_bytes = tensor.offset_bytes + tensor.size_bytes
         if end_bytes > self._size_bytes:
             raise Invalid(
                 f"{self._path.name} is cut off: its tensors end at byte {end_bytes}, "
@@ -165,6 +169,8 @@ class _Reader:
 
     def _declared(self) -> tuple[str, tuple[int, ...], int, int]:
         name = self._string()
+        if not 0 < len(name) <= LONGEST_TENSOR_NAME or not name.isprintable():
+            raise Invalid(f"{self._path.name} has a tensor name that is empty, too long or not printable")
         dimensions = self._int("<I")
         if not 1 <= dimensions <= MOST_DIMENSIONS:
             raise Invalid(f"{self._path.name}: tensor {name[:80]} has {dimensions} dimensions, 1 to 4 are allowed")
@@ -197,18 +203,36 @@ class _Reader:
             raise Invalid(f"{self._path.name}: metadata has lists nested deeper than {DEEPEST_ARRAY}")
         kind = self._int("<I")
         length = self._int("<Q")
-        if length > LONGEST_ARRAY:
+        cost = length * (LIST_IN_LIST if kind == ARRAY else 1)
+        if cost > self._values_left:
             raise Invalid(
-                f"{self._path.name} declares a list of {length} values; at most {LONGEST_ARRAY} are believable"
+                f"{self._path.name} declares a list of {length} values; at most {MOST_VALUES} in all are believable"
             )
-        smallest_bytes = struct.calcsize(SCALARS[kind]) if kind in SCALARS else 8
+        self._values_left -= cost
+        smallest_bytes = struct.calcsize(SCALARS[kind]) if kind in SCALARS else _LENGTH.size
         self._need(length * smallest_bytes)
         if kind in SCALARS:
             code = SCALARS[kind]
             values = struct.unpack_from(f"<{length}{code[1]}", self._view, self._at)
             self._at += length * smallest_bytes
             return list(values)
+        if kind == STRING:
+            return self._strings(length)
         return [self._value(kind, depth=depth + 1) for _ in range(length)]
+
+    def _strings(self, length: int) -> list[Value]:
+        """A list of strings; written out, because vocabularies make up nearly all of a header."""
+        view, at, end_of_header = self._view, self._at, min(self._size_bytes, MOST_HEADER_BYTES)
+        found: list[Value] = []
+        for _ in range(length):
+            start = at + _LENGTH.size
+            if start <= end_of_header:
+                at = start + _LENGTH.unpack_from(view, at)[0]
+            if not start <= at <= end_of_header:
+                self._need(max(start, at) - self._at)
+            found.append(str(view[start:at], "utf-8", "replace"))
+        self._at = at
+        return found
 
     def _string(self) -> str:
         length = self._int("<Q")
@@ -236,8 +260,14 @@ class _Reader:
         raise Invalid(f"{self._path.name}: unreadable value at byte {self._at}")
 
     def _need(self, length: int) -> None:
-        if self._at + length > self._size_bytes:
+        end_bytes = self._at + length
+        if end_bytes > self._size_bytes:
             raise Invalid(
-                f"{self._path.name} is cut off: its header needs at least {self._at + length} bytes, "
+                f"{self._path.name} is cut off: its header needs at least {end_bytes} bytes, "
                 f"the file has {self._size_bytes} bytes"
+            )
+        if end_bytes > MOST_HEADER_BYTES:
+            raise Invalid(
+                f"{self._path.name} has a header of {end_bytes} bytes or more; "
+                f"at most {MOST_HEADER_BYTES} are believable"
             )

@@ -17,7 +17,8 @@ from gguf.constants import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from runtimes.build.gguf_file import TENSOR_TYPES, GgufFile, GgufTensor
+from runtimes.build.ggml_types import TENSOR_TYPES
+from runtimes.build.gguf_file import GgufFile, GgufTensor
 from runtimes.errors import Invalid, Refused
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
@@ -112,6 +113,7 @@ def write_directory(gguf: GgufFile, folder: Path, advanced: Callable[[int, int],
     """
     settings = settings_of(gguf)
     kind = architecture_of(gguf)
+    gguf.check_convertible()
     places = [(tensor, _hugging_face_name(gguf, tensor, kind)) for tensor in gguf.tensors]
     _check_complete(gguf, {name for _, name in places}, kind)
     (folder / "config.json").write_text(json.dumps(settings, indent=1))

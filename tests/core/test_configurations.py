@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from worlds import (
     a_catalog,
+    a_cluster,
     a_model,
     a_pool,
     a_profile,
@@ -28,7 +29,7 @@ from orchestrator.core.configurations import Option, enumerate_options
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import Parallelism, World
 
-POD = {"resource": "lab/npu", "counts": (8,)}
+EIGHT = a_cluster(counts=(8,))
 
 
 def the_only(service: ModelService, catalog: Catalog | None = None, world: World | None = None) -> Option | Rejected:
@@ -46,6 +47,7 @@ def on_npu(quantization: str, **tier: Any) -> ModelService:
 
 
 CHIPS = a_site("lab", a_pool("npu", chips=1))
+ONLY_BF16 = "it can load bf16 (lab/tiny)"
 
 
 @pytest.mark.parametrize(
@@ -122,23 +124,25 @@ CHIPS = a_site("lab", a_pool("npu", chips=1))
         ),
         pytest.param(
             on_npu("fp8"),
-            a_catalog(an_engine("vllm", refused={"fp8": "take w8a8"})),
+            a_catalog(an_engine("vllm", refuses=[{"quantization": "fp8", "why": "take w8a8"}])),
             a_world(CHIPS),
-            Rejected("lab/0 npu vllm fp8", Why.QUANTIZATION, "fp8", "refused", "take w8a8"),
+            Rejected(
+                "lab/0 npu vllm fp8", Why.QUANTIZATION, "fp8", "bf16, w8a8", "take w8a8; it can load bf16 (lab/tiny)"
+            ),
             id="a quantization the engine refuses, with the catalog's reason",
         ),
         pytest.param(
             on_npu("int4"),
             a_catalog(),
             a_world(CHIPS),
-            Rejected("lab/0 npu vllm int4", Why.QUANTIZATION, "int4", "bf16, w8a8"),
+            Rejected("lab/0 npu vllm int4", Why.QUANTIZATION, "int4", "bf16, w8a8", ONLY_BF16),
             id="a quantization the engine does not know",
         ),
         pytest.param(
             on_npu("w8a8"),
             a_catalog(),
             a_world(CHIPS),
-            Rejected("lab/0 npu vllm w8a8", Why.CHECKPOINT, "w8a8", "published: bf16"),
+            Rejected("lab/0 npu vllm w8a8", Why.CHECKPOINT, "w8a8", "published: bf16", ONLY_BF16),
             id="a checkpoint nobody published",
         ),
         pytest.param(
@@ -157,9 +161,9 @@ CHIPS = a_site("lab", a_pool("npu", chips=1))
         ),
         pytest.param(
             on_npu("bf16"),
-            a_catalog(a_profile("npu", kind="npu", pod=POD)),
+            a_catalog(a_profile("npu", kind="npu", kubernetes="npu"), EIGHT),
             a_world(a_site("lab", a_pool("npu", chips=4))),
-            Rejected("lab/0 npu vllm bf16", Why.COUNT, "8 chips in a pod", "4 chips per node"),
+            Rejected("lab/0 npu vllm bf16", Why.COUNT, "8 chips in a pod", "4 on a node"),
             id="chip counts the platform does not accept",
         ),
         pytest.param(

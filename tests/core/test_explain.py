@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from worlds import a_catalog, a_pool, a_service, a_site, a_tier, a_world
+from worlds import a_catalog, a_model, a_pool, a_service, a_site, a_tier, a_world
 
+from orchestrator.api.model import Licence
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.explain import placement_view
@@ -38,12 +39,41 @@ def test_a_placed_tier_has_these_keys() -> None:
         "service", "tier", "placed", "why", "replicas", "costPerHour", "demandPerSecond", "shortPerSecond", "model",
         "quantization", "checkpoint", "site", "pool", "profile", "engine", "parallelism", "nodes", "chips",
         "contextTokens", "sequences", "pricePerHour", "memory", "predicted", "unverified", "atRisk", "alternatives",
-        "rejected",
+        "rejected", "licence",
     }  # fmt: skip
     assert list(placed["predicted"]["tpotSeconds"]) == ["p10", "p50", "p90"]
     assert placed["rejected"] == [
-        {"subject": "lab/1 npu vllm int4", "rule": "quantization", "need": "int4", "have": "bf16, w8a8"}
+        {
+            "subject": "lab/1 npu vllm int4",
+            "rule": "quantization",
+            "need": "int4",
+            "have": "bf16, w8a8",
+            "hint": "it can load bf16 (lab/tiny)",
+        }
     ]
+
+
+def test_a_placed_tier_records_the_licence_and_what_was_accepted() -> None:
+    card = a_model()
+    licence = {
+        "spdx": "LicenseRef-Lab",
+        "status": "secondary",
+        "duties": [{"kind": "display", "text": "show Tiny"}],
+        "excluded": ["kr"],
+    }
+    spec = card.spec.model_copy(update={"licence": Licence.model_validate(licence)})
+    catalog = a_catalog(card.model_copy(update={"spec": spec}))
+    service = a_service(policy={"accepted": ["LicenseRef-Lab"]})
+    (view,) = placement_view(place([service], catalog, a_world(a_site())))["tiers"]
+
+    assert view["licence"] == licence | {
+        "accepted": ["LicenseRef-Lab", "show Tiny (display)"],
+        "notes": [
+            "the licence is known from a copy or a catalogue",
+            "not granted in kr",
+            "users were not declared",
+        ],
+    }
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 from worlds import GIB, MIB, a_profile, an_architecture, an_artifact
 
 from orchestrator.adapters.catalog import read_catalog
+from orchestrator.core.cache import index_bytes_per_token, kv_bytes_per_token
 from orchestrator.core.memory import (
     EDGE_RUNTIME_BYTES,
     STORAGE,
     chip_memory,
     edge_memory,
-    kv_bytes_per_token,
     usable_bytes,
     weight_bytes,
 )
@@ -29,12 +29,14 @@ from orchestrator.core.world import Parallelism
 )
 def test_the_cache_of_one_token_is(model: str, bytes_per_number: float, per_token: int) -> None:
     a = read_catalog().models[model].spec.architecture
+    assert a is not None
 
-    assert kv_bytes_per_token(a, bytes_per_number) == per_token
+    assert kv_bytes_per_token(a, bytes_per_number) + index_bytes_per_token(a) == per_token
 
 
 def test_deepseek_in_w8a8_has_673_731_287_296_bytes_of_weights() -> None:
     a = read_catalog().models["deepseek-v3.2-exp"].spec.architecture
+    assert a is not None
 
     assert weight_bytes(a, "w8a8") == 673_731_287_296
 
@@ -49,6 +51,7 @@ def test_deepseek_in_w8a8_has_673_731_287_296_bytes_of_weights() -> None:
 def test_deepseek_in_w8a8_on_nodes_of_eight_910b3(cut: Parallelism, *, fits: bool) -> None:
     catalog = read_catalog()
     a = catalog.models["deepseek-v3.2-exp"].spec.architecture
+    assert a is not None
 
     need = chip_memory(a, "w8a8", cut, sequences=1, context_tokens=4096)
 
@@ -106,6 +109,9 @@ def test_the_cache_is_cut(cut: Parallelism, share: int) -> None:
 
 @pytest.mark.parametrize("quantization", sorted(STORAGE))
 def test_every_quantization_that_can_be_stored_has_arithmetic(quantization: str) -> None:
-    peaks = {dtype: {"value": "1TFLOPS", "status": "vendor"} for dtype in ("fp32", "bf16", "fp16", "fp8", "int8")}
+    peaks = {
+        dtype: {"value": "1TFLOPS", "status": "vendor"}
+        for dtype in ("fp32", "bf16", "fp16", "fp8", "int8", "int4", "fp4")
+    }
 
     assert compute_peak(a_profile(peaks=peaks), quantization) == 1e12

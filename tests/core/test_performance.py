@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import a_profile, an_architecture, an_efficiency, an_engine
+from worlds import a_profile, a_speed, an_architecture, an_efficiency, an_engine
 
 from orchestrator.core.performance import Band, Prediction, Runner, Workload, predict
 from orchestrator.core.world import Parallelism
@@ -28,7 +28,7 @@ def the(runner: Runner, *, tokens: tuple[int, int] = (100, 50), sequences: int =
 
 def test_a_decode_step_is_what_the_hand_computes() -> None:
     """Weights of 141,056 numbers and a cache of 24 tokens x 128 numbers, at 100 GB/s x 0.5, and 1 ms overhead."""
-    exact = an_engine("vllm", memory_efficiency=an_efficiency(0.5, 0.5, 0.5), compute_efficiency=an_efficiency(1, 1, 1))
+    exact = an_engine("vllm", speed=a_speed(an_efficiency(0.5, 0.5, 0.5), an_efficiency(1, 1, 1)))
     runner = Runner(an_architecture(), "bf16", a_profile("npu", kind="npu"), exact, Parallelism(), 1)
     per_layer = 64 * (4 + 2 * 2) * 16 + 4 * 16 * 64 + 3 * 64 * 128 + 2 * 64
     read = (2 * per_layer + 64 + 1000 * 64) * 2
@@ -43,7 +43,7 @@ def test_a_decode_step_is_what_the_hand_computes() -> None:
 def test_a_step_of_many_sequences_is_limited_by_arithmetic() -> None:
     """Two operations per active number and sequence, at 1 GFLOPS x 0.5; the reading hides behind them."""
     peaks = {"bf16": {"value": "1GFLOPS", "status": "vendor"}}
-    exact = an_engine("vllm", compute_efficiency=an_efficiency(0.5, 0.5, 0.5))
+    exact = an_engine("vllm", speed=a_speed(compute=an_efficiency(0.5, 0.5, 0.5)))
     runner = Runner(an_architecture(), "bf16", a_profile("npu", kind="npu", peaks=peaks), exact, Parallelism(), 1)
     active = 2 * (64 * (4 + 2 * 2) * 16 + 4 * 16 * 64 + 3 * 64 * 128 + 2 * 64) + 64 + 1000 * 64
 
@@ -55,7 +55,7 @@ def test_a_step_of_many_sequences_is_limited_by_arithmetic() -> None:
 @pytest.mark.parametrize("tied", [False, True], ids=["a head of its own", "a head tied to the embedding"])
 def test_a_prompt_works_through_the_body_for_each_token_and_the_head_once(*, tied: bool) -> None:
     peaks = {"bf16": {"value": "1GFLOPS", "status": "vendor"}}
-    exact = an_engine("vllm", compute_efficiency=an_efficiency(0.5, 0.5, 0.5))
+    exact = an_engine("vllm", speed=a_speed(compute=an_efficiency(0.5, 0.5, 0.5)))
     chip = a_profile("npu", kind="npu", peaks=peaks)
     runner = Runner(an_architecture(tied_embeddings=tied), "bf16", chip, exact, Parallelism(), 1)
     body = 2 * (64 * (4 + 2 * 2) * 16 + 4 * 16 * 64 + 3 * 64 * 128 + 2 * 64) + 64

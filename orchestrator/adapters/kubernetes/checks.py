@@ -11,10 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from orchestrator.api.hardware import Engine, HardwareProfile, PodNeeds
+from orchestrator.api.cluster import KubernetesProfile, PodNeeds
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
-from orchestrator.api.site import Site
+from orchestrator.api.quantization import Quantization
+from orchestrator.api.site import Pool, Site
+from orchestrator.core.allocation import check_count, resource_of
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
+from orchestrator.core.configurations import known_quantization
+from orchestrator.core.fit import Rejected
 from orchestrator.core.world import Configuration
 from orchestrator.errors import Invalid, Refused
 
@@ -36,7 +43,10 @@ class Resolved:
     """A configuration with everything it names."""
 
     engine: Engine
+    recipe: str
     pod: PodNeeds
+    resource: str  # extended resource of one chip
+    node_labels: Mapping[str, str]  # of the nodes it may run on
     checkpoint: str  # name of the published weights, below the site's model folder
     quantization: str  # value of the engine's flag
     models: str  # folder on the node
@@ -59,49 +69,57 @@ def resolve(configuration: Configuration, catalog: Catalog, site: Site) -> Resol
     engine = _named(catalog.engines, configuration.engine, "engine")
     profile = _named(catalog.profiles, configuration.profile, "hardware profile")
     _no_secrets(engine)
+    pool = site.spec.pools[configuration.pool.index]
+    cluster = catalog.cluster_of(profile)
+    resource = resource_of(cluster, pool) if cluster else None
+    if cluster is None or resource is None:
+        raise Refused(f"{configuration.profile} has no Kubernetes resource, so no pod can ask for it")
+    if engine.spec.recipe is None:
+        raise Refused(f"{configuration.engine} has no recipe, so nobody here knows how to launch it")
+    if pool.slice is not None:
+        raise Refused(f"{configuration.pool} hands out slices of chips; only whole chips are rendered")
+    _check_chips(configuration, cluster, pool)
+    weights = checkpoint(model, engine, profile, configuration.quantization)
     return Resolved(
         engine=engine,
-        pod=_pod(configuration, profile),
-        checkpoint=checkpoint(model, engine, configuration.quantization),
-        quantization=engine.spec.quantizations[configuration.quantization],
+        recipe=engine.spec.recipe,
+        pod=cluster.spec.pod,
+        resource=resource,
+        node_labels=profile.spec.node_labels | pool.labels,
+        checkpoint=weights.name,
+        quantization=weights.flag,
         models=_matching(_FOLDER, site.spec.models.rstrip("/"), f"site {site.metadata.name}: models", "/models"),
         image=_image(engine, site),
         interface=_matching(_INTERFACE, site.spec.interface, f"site {site.metadata.name}: interface", "eth0"),
     )
 
 
-def checkpoint(model: Model, engine: Engine, quantization: str) -> str:
-    """Name of the published weights: the release with that quantization, or the hub name for the native type.
+def checkpoint(model: Model, engine: Engine, profile: HardwareProfile, quantization: str) -> Checkpoint:
+    """The published weights to load.
 
     Raises:
         Refused: the engine cannot run it, or nobody publishes it.
         Invalid: the name in the card is no path.
     """
-    card, name = model.spec, model.metadata.name
+    name = model.metadata.name
     subject = f"{name} {quantization} on {engine.metadata.name}"
-    if quantization in engine.spec.refused:
-        raise Refused(f"{subject}: {engine.spec.refused[quantization]}")
-    if quantization not in engine.spec.quantizations:
-        raise Refused(f"{subject}: the engine runs {', '.join(sorted(engine.spec.quantizations)) or 'none'}")
-    released = {release.quantization: release.name for release in reversed(card.releases)}
-    if card.hub:
-        released[card.native] = card.hub
-    if quantization not in released:
-        raise Refused(f"{subject}: published are {', '.join(sorted(released)) or 'no weights'}")
-    return _matching(_CHECKPOINT, released[quantization], f"model {name}: {quantization} weights", "org/name")
+    known: Quantization | None = known_quantization(quantization)
+    if known is None:
+        raise Refused(f"{subject}: no such quantization")
+    found = checkpoint_for(model, engine, profile, known, subject)
+    if isinstance(found, Rejected):
+        raise Refused(str(found))
+    _matching(_CHECKPOINT, found.name, f"model {name}: {quantization} weights", "org/name")
+    return found
 
 
-def _pod(configuration: Configuration, profile: HardwareProfile) -> PodNeeds:
-    name, cut = profile.metadata.name, configuration.parallelism
-    pod = profile.spec.pod
-    if pod is None:
-        raise Refused(f"{name} has no Kubernetes resource, so no pod can ask for it")
+def _check_chips(configuration: Configuration, cluster: KubernetesProfile, pool: Pool) -> None:
+    cut = configuration.parallelism
     if configuration.nodes < 1 or cut.chips % configuration.nodes:
         raise Refused(f"{cut.chips} chips do not divide into {configuration.nodes} pods of equal size")
-    if configuration.chips_per_node not in pod.counts:
-        counts = ", ".join(str(count) for count in pod.counts)
-        raise Refused(f"{name}: a pod takes {counts} chips, the configuration needs {configuration.chips_per_node}")
-    return pod
+    refused = check_count(cluster, pool, configuration.chips_per_node, configuration.profile)
+    if refused is not None:
+        raise Refused(str(refused))
 
 
 def _no_secrets(engine: Engine) -> None:

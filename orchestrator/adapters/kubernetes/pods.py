@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.adapters.kubernetes.checks import Resolved
-from orchestrator.api.hardware import PodNeeds
+from orchestrator.api.cluster import PodNeeds
 from runtimes.recipes import Launch, Probe, Variable
 
 Object = dict[str, Any]
@@ -47,7 +47,7 @@ def pod_template(node: Node, labels: Mapping[str, str], *, leader: bool) -> Obje
         "imagePullPolicy": "IfNotPresent",
         "command": list(launch.leader if leader else launch.worker),
         "env": [_variable(variable) for variable in _variables(node)],
-        "resources": _resources(pod, node.chips),
+        "resources": _resources(pod, node.resolved.resource, node.chips),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "privileged": False},
         # All pods of a group stop together, so workers wait too: the leader's answers need them to the end.
         "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(launch.drain_s)]}}},
@@ -66,8 +66,8 @@ def pod_template(node: Node, labels: Mapping[str, str], *, leader: bool) -> Obje
         "containers": [container],
         "volumes": volumes,
     }
-    if pod.node_labels:
-        spec["nodeSelector"] = dict(sorted(pod.node_labels.items()))
+    if node.resolved.node_labels:
+        spec["nodeSelector"] = dict(sorted(node.resolved.node_labels.items()))
     if pod.scheduler:
         spec["schedulerName"] = pod.scheduler
     if pod.runtime_class:
@@ -91,19 +91,19 @@ def quantity(size_bytes: float) -> str:
     return str(whole)
 
 
-def _resources(pod: PodNeeds, chips: int) -> Object:
-    asked = {pod.resource: str(chips)}
+def _resources(pod: PodNeeds, resource: str, chips: int) -> Object:
+    asked = {resource: str(chips)}
     # Shared memory is charged to the pod. Asking for it also keeps the pod out of the class that is evicted first.
     memory = {"memory": quantity(pod.shared_memory)} if pod.shared_memory is not None else {}
     return {"limits": asked, "requests": asked | memory}
 
 
 def _variables(node: Node) -> tuple[Variable, ...]:
-    pod = node.resolved.pod
-    name = PICKED_BY_SCHEDULER.get((pod.scheduler, pod.resource))
+    resource = node.resolved.resource
+    name = PICKED_BY_SCHEDULER.get((node.resolved.pod.scheduler, resource))
     if name is None:
         return node.launch.environment
-    picked = Variable(name, field_path=f"metadata.annotations['{pod.resource}']")
+    picked = Variable(name, field_path=f"metadata.annotations['{resource}']")
     return (*(known for known in node.launch.environment if known.name != name), picked)
 
 

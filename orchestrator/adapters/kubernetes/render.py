@@ -42,7 +42,7 @@ def render(
     if replicas < 0:
         raise Invalid(f"{service.metadata.name}: replicas is {replicas}; give 0 or more")
     resolved = resolve(configuration, catalog, site)
-    launch = recipe_for(resolved.engine.spec.recipe)(_job(service, configuration, resolved))
+    launch = recipe_for(resolved.recipe)(_job(service, configuration, resolved))
     name = naming.object_name(service.metadata.name, tier, configuration.pool)
     labels = naming.labels(
         name,

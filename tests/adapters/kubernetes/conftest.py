@@ -10,7 +10,9 @@ import pytest
 
 from orchestrator.adapters.kubernetes.pods import Object
 from orchestrator.adapters.kubernetes.render import render
-from orchestrator.api.hardware import Engine, HardwareProfile
+from orchestrator.api.cluster import KubernetesProfile
+from orchestrator.api.engine import Engine
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
 from orchestrator.api.service import ModelService
@@ -30,10 +32,17 @@ PROFILE: dict[str, Any] = API | {
         "memory": {"value": "64GiB", "status": "vendor"},
         "bandwidth": {"value": "1.6TB/s", "status": "vendor"},
         "engines": ["vllm-ascend-a2"],
+        "kubernetes": "ascend-a2",
+        "nodeLabels": {"accelerator": "huawei-Ascend910", "accelerator-type": "module-910b-8"},
+    },
+}
+CLUSTER: dict[str, Any] = API | {
+    "kind": "KubernetesProfile",
+    "metadata": {"name": "ascend-a2"},
+    "spec": {
+        "resources": [{"plugin": "mindcluster", "name": "huawei.com/Ascend910"}],
+        "counts": [1, 2, 3, 4, 5, 6, 7, 8],
         "pod": {
-            "resource": "huawei.com/Ascend910",
-            "counts": [1, 2, 3, 4, 5, 6, 7, 8],
-            "nodeLabels": {"accelerator": "huawei-Ascend910", "accelerator-type": "module-910b-8"},
             "labels": {"ring-controller.atlas": "ascend-910b"},
             "annotations": {"huawei.com/schedule_policy": "chip8-node8"},
             "scheduler": "volcano",
@@ -51,14 +60,25 @@ ENGINE: dict[str, Any] = API | {
         "recipe": "vllm-ascend",
         "image": "ascend/vllm-ascend:v0.11.0rc0-deepseek-v3.2-exp",
         "dtypes": ["bf16", "fp16", "int8"],
-        "quantizations": {"bf16": "", "w8a8": "ascend"},
-        "refused": {"fp8": "block-scaled FP8 needs an Ascend 950"},
+        "program": "vLLM-Ascend",
+        "reads": [
+            {"quantization": "bf16", "format": "plain"},
+            {"quantization": "w8a8", "format": "modelslim", "flag": "ascend"},
+        ],
+        "refuses": [{"quantization": "fp8", "why": "block-scaled FP8 needs an Ascend 950"}],
         "environment": {"HCCL_OP_EXPANSION_MODE": "AIV", "HCCL_BUFFSIZE": "1024", "OMP_PROC_BIND": "false"},
-        "memoryEfficiency": GUESS,
-        "computeEfficiency": GUESS,
-        "stepOverhead": "10ms",
+        "speed": {"memory": GUESS, "compute": GUESS, "stepOverhead": "10ms"},
     },
 }
+LATENT = {
+    "heads": 128,
+    "qLoraRank": 1536,
+    "kvLoraRank": 512,
+    "ropeHeadDim": 64,
+    "nopeHeadDim": 128,
+    "valueHeadDim": 128,
+}
+EXPERTS = {"routed": 256, "perToken": 8, "shared": 1, "intermediateSize": 2048}
 MODEL: dict[str, Any] = API | {
     "kind": "Model",
     "metadata": {"name": "deepseek-v3.2-exp"},
@@ -68,19 +88,18 @@ MODEL: dict[str, Any] = API | {
         "licence": {"spdx": "MIT", "status": "verified"},
         "hub": "deepseek-ai/DeepSeek-V3.2-Exp",
         "architecture": {
-            "layers": 61,
             "hiddenSize": 7168,
-            "intermediateSize": 18432,
-            "heads": 128,
-            "kvHeads": 128,
-            "headDim": 192,
             "vocabulary": 129280,
-            "experts": {"routed": 256, "perToken": 8, "shared": 1, "intermediateSize": 2048, "firstDenseLayers": 3},
+            "layers": [
+                {"count": 3, "latent": LATENT, "dense": {"intermediateSize": 18432}},
+                {"count": 58, "latent": LATENT, "experts": EXPERTS},
+            ],
         },
         "context": 163840,
         "native": "fp8",
+        "nativeFormat": "fp8",
         "published": {"total": 671000000000},
-        "releases": [{"quantization": "w8a8", "name": "vllm-ascend/DeepSeek-V3.2-Exp-W8A8"}],
+        "releases": [{"quantization": "w8a8", "format": "modelslim", "name": "vllm-ascend/DeepSeek-V3.2-Exp-W8A8"}],
     },
 }
 SITE: dict[str, Any] = API | {
@@ -151,11 +170,16 @@ def rendered() -> Callable[..., tuple[Object, ...]]:
         model: dict[str, Any] | None = None,
         site: dict[str, Any] | None = None,
     ) -> tuple[Object, ...]:
-        needs = None if pod == {} else PROFILE["spec"]["pod"] | (pod or {})
+        changes = dict(pod or {})
+        cluster = {name: changes.pop(name) for name in ("counts", "resources") if name in changes}
+        chip = {"kubernetes": None} if pod == {} else {}
+        chip |= {"nodeLabels": changes.pop("nodeLabels")} if "nodeLabels" in changes else {}
+        needs = cluster | {"pod": CLUSTER["spec"]["pod"] | changes}
         catalog = Catalog(
             models={"deepseek-v3.2-exp": Model.model_validate(changed(MODEL, **(model or {})))},
-            profiles={"ascend-910b3": HardwareProfile.model_validate(changed(PROFILE, pod=needs))},
+            profiles={"ascend-910b3": HardwareProfile.model_validate(changed(PROFILE, **chip))},
             engines={"vllm-ascend-a2": Engine.model_validate(changed(ENGINE, **(engine or {})))},
+            clusters={"ascend-a2": KubernetesProfile.model_validate(changed(CLUSTER, **needs))},
         )
         service = ModelService.model_validate(SERVICE | {"metadata": {"name": name}})
         place = Site.model_validate(changed(SITE, **(site or {})))

@@ -139,10 +139,14 @@ def test_no_pod_gets_more_rights_than_it_needs(rendered: Render) -> None:
     [
         pytest.param({}, True, id="volcano picks whole cards"),
         pytest.param({"scheduler": ""}, False, id="the device plugin picks"),
-        pytest.param({"resource": "huawei.com/Ascend910B3"}, False, id="a shared card of another plugin"),
+        pytest.param(
+            {"resources": [{"plugin": "hami", "name": "huawei.com/Ascend910B3"}]},
+            False,
+            id="a shared card of another plugin",
+        ),
     ],
 )
-def test_the_chip_list_comes_from_the_annotation_when(rendered: Render, pod: dict[str, str], picked: bool) -> None:  # noqa: FBT001 a column of the table
+def test_the_chip_list_comes_from_the_annotation_when(rendered: Render, pod: dict[str, Any], picked: bool) -> None:  # noqa: FBT001 a column of the table
     for template in templates(rendered(pod=pod or None)):
         env = {variable["name"]: variable for variable in container(template)["env"]}
         expected = {"fieldRef": {"fieldPath": "metadata.annotations['huawei.com/Ascend910']"}}
@@ -166,13 +170,18 @@ def test_the_engine_is_told_what_the_planner_counted_on() -> None:
     ("change", "error", "says"),
     [
         pytest.param(
-            {"pod": {"counts": [1, 2, 4]}}, Refused, "a pod takes 1, 2, 4 chips, the configuration needs 8", id="chips"
+            {"pod": {"counts": [1, 2, 4]}}, Refused, "needs 8 chips in a pod, has 1, 2, 4 on a node of 8", id="chips"
         ),
         pytest.param({"pod": {}}, Refused, "has no Kubernetes resource", id="a chip without a resource"),
-        pytest.param({"model": {"releases": []}}, Refused, "published are fp8", id="weights nobody publishes"),
-        pytest.param({"engine": {"quantizations": {"bf16": ""}}}, Refused, "engine runs bf16", id="a quantization"),
+        pytest.param({"model": {"releases": []}}, Refused, "has published: fp8", id="weights nobody publishes"),
+        pytest.param(
+            {"engine": {"reads": [{"quantization": "bf16", "format": "plain"}]}},
+            Refused,
+            "needs w8a8, has bf16",
+            id="a quantization",
+        ),
         pytest.param({"engine": {"image": ""}}, Invalid, "image is ''", id="an engine without an image"),
-        pytest.param({"engine": {"recipe": "edge"}}, Invalid, "known are vllm, vllm-ascend", id="a recipe"),
+        pytest.param({"engine": {"recipe": None}}, Refused, "nobody here knows how to launch it", id="a recipe"),
         pytest.param({"engine": {"environment": {"HF_TOKEN": "x"}}}, Invalid, "holds no secrets", id="a secret"),
         pytest.param({"engine": {"environment": {"A=B": "x"}}}, Invalid, "environment is 'A=B'", id="a bad variable"),
         pytest.param({"site": {"images": "user:secret@host"}}, Invalid, "images is", id="a mirror with a password"),
@@ -181,7 +190,7 @@ def test_the_engine_is_told_what_the_planner_counted_on() -> None:
         pytest.param({"site": {"models": "models"}}, Invalid, "write it like /models", id="a relative folder"),
         pytest.param({"site": {"interface": "eth0; reboot"}}, Invalid, "interface is", id="an interface"),
         pytest.param(
-            {"model": {"releases": [{"quantization": "w8a8", "name": "../../etc"}]}},
+            {"model": {"releases": [{"quantization": "w8a8", "format": "modelslim", "name": "../../etc"}]}},
             Invalid,
             "weights is '../../etc'",
             id="weights outside the folder",

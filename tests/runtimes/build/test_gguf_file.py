@@ -9,8 +9,9 @@ import gguf
 import numpy as np
 import pytest
 
-from runtimes.build.gguf_file import TENSOR_TYPES, read_gguf
-from runtimes.errors import Invalid
+from runtimes.build.ggml_types import CONVERTED, TENSOR_TYPES
+from runtimes.build.gguf_file import read_gguf
+from runtimes.errors import Invalid, Refused
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def test_a_whole_file_reads_as_the_gguf_package_reads_it(whole):
     assert ours.parameters == 4 * 32 + 8 * 64
 
 
-def test_the_type_table_agrees_with_the_gguf_package():
+def test_the_type_table_is_that_of_the_gguf_package():
+    assert set(TENSOR_TYPES) == {kind.value for kind in gguf.GGMLQuantizationType}
     for number, (name, block, block_bytes) in TENSOR_TYPES.items():
         kind = gguf.GGMLQuantizationType(number)
         assert (kind.name, gguf.GGML_QUANT_SIZES[kind]) == (name, (block, block_bytes))
@@ -67,11 +69,34 @@ def tensor(dimensions: int, sizes: list[int], kind: int = 0) -> bytes:
         pytest.param(b"", r"is empty \(0 bytes\)", id="empty"),
         pytest.param(b"GGUX" + bytes(60), "not a GGUF file: it starts with b'GGUX'", id="wrong magic"),
         pytest.param(b"Dear reader, this is a text.", "it starts with b'Dear'", id="a text file, renamed"),
+        pytest.param(
+            header(keys=1, rest=text(b"k") + struct.pack("<IIQ", 9, 0, 1 << 22) + bytes(1 << 22)),
+            "at most 2097152 in all are believable",
+            id="a list longer than any vocabulary",
+        ),
+        pytest.param(
+            header(keys=2, rest=(text(b"k") + struct.pack("<II", 4, 1)) * 2),
+            "metadata .k. is written twice",
+            id="twice a key",
+        ),
+        pytest.param(
+            header(keys=1, rest=text(b"k", 1 << 26) + bytes((1 << 26) - 1)),
+            "at most 33554432 are believable",
+            id="a header larger than any",
+        ),
+        pytest.param(
+            header(tensors=2, rest=tensor(1, [32]) + tensor(1, [32]).replace(b"t", b"u", 1) + bytes(999)),
+            "tensor 'u' overlaps the one before it",
+            id="overlap",
+        ),
+        pytest.param(
+            header(rest=tensor(1, [1]).replace(b"t", b"\n", 1) + bytes(99)), "not printable", id="a name with a newline"
+        ),
         pytest.param(b"GG", "it starts with b'GG'", id="two bytes"),
         pytest.param(b"GGUF", "needs at least 8 bytes, the file has 4 bytes", id="magic only"),
         pytest.param(header(version=1), "has GGUF version 1; versions 2 and 3 work", id="old version"),
         pytest.param(header(version=0x03000000), "versions 2 and 3 work", id="big-endian"),
-        pytest.param(header(tensors=1 << 60), "at most 1048576 are believable", id="far too many tensors"),
+        pytest.param(header(tensors=1 << 60), "at most 65536 are believable", id="far too many tensors"),
         pytest.param(header(keys=1, rest=text(b"k", 1 << 62)), r"needs at least \d+ bytes", id="endless key"),
         pytest.param(
             header(keys=1, rest=text(b"k") + struct.pack("<IIQ", 9, 4, 1 << 61)), "are believable", id="endless list"
@@ -114,3 +139,22 @@ def test_no_cut_of_a_file_ends_in_anything_but_one_sentence(whole):
         whole.write_bytes(content[:length])
         with pytest.raises(Invalid):
             read_gguf(whole)
+
+
+def test_a_type_that_is_not_converted_is_read_and_refused_to_the_build(tmp_path):
+    path = tmp_path / "ternary.gguf"
+    path.write_bytes(header(rest=tensor(1, [256], kind=34) + bytes(54 + 99)))
+    read = read_gguf(path)
+
+    assert read.parameters == 256
+    assert 34 not in CONVERTED
+    with pytest.raises(Refused, match="t has type TQ1_0; these are converted: F32, F16, Q4_0"):
+        read.check_convertible()
+
+
+def test_a_number_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "nan.gguf"
+    path.write_bytes(header(keys=1, rest=text(b"k") + struct.pack("<If", 6, float("nan")) + tensor(1, [1]) + bytes(99)))
+
+    with pytest.raises(Invalid, match="metadata k must be a number, found nan"):
+        read_gguf(path).number("k")

@@ -1,0 +1,1 @@
+"""Models from outside the catalog: headers and configurations to cards, without loading weights."""

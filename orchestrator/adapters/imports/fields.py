@@ -1,0 +1,211 @@
+"""Reading a configuration that nobody has checked: every number in bounds, every error one sentence with the key.
+
+Pure. A `Fields` is one mapping with the path that leads to it. Keys that hold null count as absent. What was assumed
+for an absent key is noted, so that whoever imports a model sees it. Called by the readers of families beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.api.architecture import MOST_LAYERS
+from runtimes.errors import Invalid, Refused
+
+LARGEST = 2**24
+LARGEST_FACTOR = 1000
+LONGEST_TEXT = 60
+INHERITED = "tie_word_embeddings"
+LONGEST_NUMBER_BITS = 54
+
+
+class Fields:
+    """One mapping of a configuration and where it stands in it."""
+
+    def __init__(
+        self, values: Mapping[str, Any], *, where: str = "", notes: list[str] | None = None, outer: Fields | None = None
+    ) -> None:
+        self._values = values
+        self._where = where
+        self._outer = outer
+        self.notes: list[str] = [] if notes is None else notes
+
+    def path(self, key: str) -> str:
+        """The key as it is named in sentences, such as `text_config.hidden_size`."""
+        return f"{self._where}.{key}" if self._where else key
+
+    def raw(self, key: str) -> Any:
+        """The value as it stands; None where the key is absent."""
+        return self._values.get(key)
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there and not null."""
+        return self.raw(key) is not None
+
+    def given(self, key: str) -> bool:
+        """Whether the key is there, be it null."""
+        return key in self._values
+
+    def without(self, *keys: str) -> Fields:
+        """The same mapping as if these keys were absent."""
+        kept = {key: value for key, value in self._values.items() if key not in keys}
+        return Fields(kept, where=self._where, notes=self.notes, outer=self._outer)
+
+    def assuming(self, assumed: Mapping[str, Any]) -> Fields:
+        """The same mapping with what the family's class assumes where a key is absent; numbers are noted."""
+        self.notes.extend(
+            f"{self.path(key)} is absent; assumed {value}, as the family's own class does"
+            for key, value in assumed.items()
+            if isinstance(value, int) and not self.given(key)
+        )
+        return self.assuming_quietly(assumed)
+
+    def assuming_quietly(self, lent: Mapping[str, Any]) -> Fields:
+        """The same mapping with values lent from elsewhere where a key is absent."""
+        absent = {key: value for key, value in lent.items() if not self.given(key)}
+        return Fields({**self._values, **absent}, where=self._where, notes=self.notes, outer=self._outer)
+
+    def first(self) -> Fields | None:
+        """The first mapping in this one, or None."""
+        return next((self.part(key) for key, value in self._values.items() if isinstance(value, Mapping)), None)
+
+    def whole(self, *keys: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
+        """A whole number under the first of these names that is there.
+
+        Args:
+            keys: names of the same thing, in order of precedence.
+            default: what the family's own class assumes; None where there must be a value.
+            least: smallest value that makes sense.
+            most: largest.
+
+        Raises:
+            Invalid: absent without a default, not a whole number, or out of bounds.
+        """
+        found = self.maybe(*keys, least=least, most=most)
+        if found is not None:
+            return found
+        if default is None:
+            names = " or ".join(self.path(key) for key in keys)
+            raise Invalid(f"the configuration has no {names}; give a whole number from {least} to {most}")
+        self.notes.append(f"{self.path(keys[0])} is absent; assumed {default}, as the family's own class does")
+        return default
+
+    def maybe(self, *keys: str, least: int = 1, most: int = LARGEST) -> int | None:
+        """A whole number as in `whole`, or None where every name is absent."""
+        for key in keys:
+            value = self.raw(key)
+            if value is not None:
+                return _whole(value, self.path(key), least, most)
+        return None
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        """A truth value. A wrapper may say for its decoder whether the head is tied; the decoder's own word counts."""
+        value = self.raw(key)
+        if value is None and self._outer is not None and key == INHERITED:
+            return self._outer.flag(key, default=default)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise Invalid(f"{self.path(key)} is {shown(value)}; write true or false")
+        return value
+
+    def number(self, key: str, *, default: float) -> float:
+        """A number above 0 and below 1000, such as a factor."""
+        value = self.raw(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < LARGEST_FACTOR:
+            raise Invalid(f"{self.path(key)} is {shown(value)}; write a number above 0 and below {LARGEST_FACTOR}")
+        return float(value)
+
+    def text(self, key: str) -> str | None:
+        """A text, or None where it is absent."""
+        value = self.raw(key)
+        if value is None or isinstance(value, str):
+            return value
+        raise Invalid(f"{self.path(key)} is {shown(value)}; write a text")
+
+    def part(self, key: str) -> Fields | None:
+        """The mapping under a key, or None where it is absent."""
+        value = self.raw(key)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise Invalid(f"{self.path(key)} is {shown(value)}; it must be a mapping")
+        return Fields(value, where=self.path(key), notes=self.notes, outer=self)
+
+    def inner(self, *keys: str) -> Fields:
+        """The mapping under the first of these keys that is there. Raises Invalid where there is none."""
+        for key in keys:
+            found = self.part(key)
+            if found is not None:
+                return found
+        raise Invalid(f"the configuration has no {' or '.join(self.path(key) for key in keys)}; it must be a mapping")
+
+    def wholes(self, key: str, *, length: int | None = None, least: int = 0, most: int = LARGEST) -> list[int] | None:
+        """A list of whole numbers, of this length where one is given and never longer than any model is deep."""
+        values = self._listed(key, length)
+        return None if values is None else [_whole(value, self.path(key), least, most) for value in values]
+
+    def choices(self, key: str, known: Sequence[str], *, length: int | None) -> list[str] | None:
+        """A list of names, one for each layer; a name that is not known is refused."""
+        values = self._listed(key, length)
+        for value in values or ():
+            if value not in known:
+                raise Refused(f"{self.path(key)} has {shown(value)}; known are {', '.join(known)}")
+        return None if values is None else list(values)
+
+    def only(self, key: str, *expected: Any) -> None:
+        """Refuse a value that would make another model of it; absent is as expected."""
+        value = self.raw(key)
+        if value is not None and not any(value == right and type(value) is type(right) for right in expected):
+            right = " or ".join(shown(one) for one in expected)
+            raise Refused(
+                f"{self.path(key)} is {shown(value)}; only {right} is known. With its weights the model can be imported"
+                " from its tensors"
+            )
+
+    def layers(self, *keys: str) -> int:
+        """How many layers there are."""
+        return self.whole(*(keys or ("num_hidden_layers",)), most=MOST_LAYERS)
+
+    def _listed(self, key: str, length: int | None) -> Sequence[Any] | None:
+        values = self.raw(key)
+        if values is None:
+            return None
+        if not isinstance(values, list | tuple):
+            raise Invalid(f"{self.path(key)} is {shown(values)}; write a list")
+        if length is not None and len(values) < length:
+            raise Invalid(f"{self.path(key)} has {len(values)} entries for {length} layers; write one for each")
+        if length is None and len(values) > MOST_LAYERS:
+            raise Invalid(f"{self.path(key)} has {len(values)} entries; at most {MOST_LAYERS} make sense")
+        return values if length is None else values[:length]
+
+
+def _whole(value: Any, path: str, least: int, most: int) -> int:
+    right = f"write a whole number from {least} to {most}"
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Invalid(f"{path} is {shown(value)}; {right}")
+    if not least <= value <= most:
+        raise Invalid(f"{path} is {shown(value)}; {right}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value as a sentence can hold it, whatever it is."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if value.bit_length() <= LONGEST_NUMBER_BITS else "a number of more than 16 digits"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, str):
+        return repr(value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 3] + "...")
+    if isinstance(value, Mapping):
+        return "a mapping"
+    return "a list" if isinstance(value, list | tuple) else "something else"

@@ -1,0 +1,121 @@
+"""Gemma's families: tied heads, windows in most layers, and from the fourth on experts and embeddings for each layer.
+
+Pure. Each reader honours the keys that the family's own code honours, with the defaults of its own class.
+"""
+
+from __future__ import annotations
+
+from orchestrator.adapters.imports.blocks import FULL, SLIDING, Family, Row, attention, decoder, dense, experts
+from orchestrator.adapters.imports.dense import uniform
+from orchestrator.adapters.imports.fields import Fields
+from orchestrator.api.architecture import Architecture, Component, Dense, GroupedAttention
+
+HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}
+
+
+def _gemma(f: Fields) -> Architecture:
+    bias = f.flag("attention_bias", default=False)
+    return uniform(f.assuming({"head_dim": 256}), qkv_bias=bias, output_bias=bias, tied=True)
+
+
+def _gemma2(f: Fields) -> Architecture:
+    bias = f.flag("attention_bias", default=False)
+    return uniform(
+        f.assuming(HEADS),
+        qkv_bias=bias,
+        output_bias=bias,
+        norms=4,
+        tied=True,
+        slides=lambda i: i % 2 == 0,
+        window=4096,
+    )
+
+
+def gemma3_text(f: Fields) -> Architecture:
+    """The decoder of Gemma 3, whose configuration leaves out what equals its class."""
+    f = f.assuming({**HEADS, "vocab_size": 262208, "max_position_embeddings": 131072})
+    bias = f.flag("attention_bias", default=False)
+    step = f.maybe("sliding_window_pattern", "_sliding_window_pattern") or 6
+    return uniform(
+        f,
+        qkv_bias=bias,
+        output_bias=bias,
+        qk_norm="head",
+        norms=4,
+        tied=True,
+        slides=lambda i: (i + 1) % step != 0,
+        window=4096,
+    )
+
+
+def gemma4_text(f: Fields) -> Architecture:
+    """The decoder of Gemma 4: full layers have wider heads and may make values from keys."""
+    f.only("attention_bias", False)
+    if not f.has("global_head_dim"):
+        f.only("per_layer_config", None)
+    layers, hidden = f.layers(), f.whole("hidden_size")
+    listed = f.choices("layer_types", (FULL, SLIDING), length=layers)
+    types = listed or [SLIDING if (i + 1) % 6 else FULL for i in range(layers)]
+    types[-1] = FULL
+    shared = f.maybe("num_kv_shared_layers", least=0, most=layers - 1) or 0
+    per_layer = f.maybe("hidden_size_per_layer_input", least=0) if f.given("hidden_size_per_layer_input") else 256
+    per_layer = per_layer or 0
+    feeds = [_feed(f, double=i >= layers - shared) for i in range(layers)]
+    with_experts = f.flag("enable_moe_block", default=False)
+    norms = 4 + (3 if with_experts else 0) + (1 if per_layer else 0)
+    other = 2 * hidden * per_layer
+    if with_experts:
+        feeds = [
+            experts(f.assuming_quietly({"num_experts_per_tok": f.whole("top_k_experts")}), shared=0, dense=feed)
+            for feed in feeds
+            if isinstance(feed, Dense)
+        ]
+        other += hidden + f.whole("num_experts")
+    rows = [
+        Row(_attention(f, kind, reuses=i >= layers - shared), feed, norms, other)
+        for i, (kind, feed) in enumerate(zip(types, feeds, strict=True))
+    ]
+    if not per_layer:
+        return decoder(f, rows, tied=True)
+    width = layers * per_layer
+    table = f.whole("vocab_size_per_layer_input", default=262144) * width
+    return decoder(
+        f,
+        rows,
+        tied=True,
+        beside=(Component(name="embeddings for each layer", parameters=table),),
+        other=hidden * width + per_layer,
+    )
+
+
+def _feed(f: Fields, *, double: bool) -> Dense:
+    wide = double and f.flag("use_double_wide_mlp", default=False)
+    return Dense(intermediate_size=f.whole("intermediate_size") * (2 if wide else 1)) if wide else dense(f)
+
+
+def _attention(f: Fields, kind: str, *, reuses: bool) -> GroupedAttention:
+    if kind == SLIDING:
+        return attention(
+            f.assuming({"head_dim": 256}),
+            window=f.maybe("sliding_window") or 512,
+            qk_norm="head",
+            reuses_cache=reuses,
+        )
+    from_keys = f.flag("attention_k_eq_v", default=False)
+    kv_heads = f.maybe("num_global_key_value_heads") if from_keys else None
+    return attention(
+        f,
+        kv_heads=kv_heads,
+        head_dim=f.maybe("global_head_dim") or 512,
+        qk_norm="head",
+        values_from_keys=from_keys,
+        reuses_cache=reuses,
+    )
+
+
+GEMMA_FAMILIES = (
+    Family("gemma", _gemma, ("gemma",), ("GemmaForCausalLM",)),
+    Family("gemma2", _gemma2, ("gemma2",), ("Gemma2ForCausalLM",)),
+    Family("gemma3-text", gemma3_text, ("gemma3_text",), ("Gemma3ForCausalLM",)),
+    Family("gemma4-text", gemma4_text, ("gemma4_text",), ("Gemma4ForCausalLM",)),
+)

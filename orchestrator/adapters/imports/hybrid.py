@@ -1,0 +1,207 @@
+"""Families that mix full attention with linear attention or state spaces: Qwen 3.5, Kimi Linear, MiniMax 01, Nemotron-H.
+
+Pure. Each reader honours the keys that the family's own code honours, with the defaults of its own class.
+"""
+
+from __future__ import annotations
+
+from orchestrator.adapters.imports.blocks import (
+    FULL,
+    LINEAR,
+    Family,
+    Mixing,
+    Row,
+    attention,
+    decoder,
+    dense,
+    experts,
+    latent,
+    sparse_layers,
+)
+from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.moe import stepped
+from orchestrator.api.architecture import Architecture, Dense, Experts, LinearAttention
+from runtimes.errors import Invalid, Refused
+
+DELTA = {
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_conv_kernel_dim": 4,
+    "head_dim": 256,
+}
+
+
+def _delta_net(f: Fields) -> LinearAttention:
+    keys, values = f.whole("linear_num_key_heads"), f.whole("linear_num_value_heads")
+    if values % keys:
+        raise Invalid(
+            f"{f.path('linear_num_value_heads')} {values} is not a multiple of {f.path('linear_num_key_heads')} {keys}"
+        )
+    return LinearAttention(
+        form="gated-delta-net",
+        key_heads=keys,
+        value_heads=values,
+        key_dim=f.whole("linear_key_head_dim"),
+        value_dim=f.whole("linear_value_head_dim"),
+        convolution=f.whole("linear_conv_kernel_dim"),
+    )
+
+
+def _qwen_mixing(f: Fields, layers: int) -> list[Mixing]:
+    f.only("attn_output_gate", True)
+    bias = f.flag("attention_bias", default=False)
+    full = attention(f, gated=True, qk_norm="head", qkv_bias=bias, output_bias=bias)
+    linear = _delta_net(f)
+    listed = f.choices("layer_types", (FULL, LINEAR), length=layers)
+    step = f.maybe("full_attention_interval") or 4
+    types = listed or [LINEAR if (i + 1) % step else FULL for i in range(layers)]
+    return [full if kind == FULL else linear for kind in types]
+
+
+def _shared_gated(f: Fields) -> Experts:
+    width = f.whole("shared_expert_intermediate_size", default=512)
+    return experts(f, shared=1, shared_intermediate_size=width, shared_gate=True)
+
+
+def _qwen3_next(f: Fields) -> Architecture:
+    f = f.assuming(DELTA)
+    layers = f.layers()
+    sparse = stepped(f, layers)
+    moe = _shared_gated(f)
+    feed = None if all(sparse) else dense(f)
+    mixing = _qwen_mixing(f, layers)
+    rows = [Row(mix, moe if one else feed) for mix, one in zip(mixing, sparse, strict=True)]
+    return decoder(f, rows, tied=False)
+
+
+def qwen3_5(f: Fields) -> Architecture:
+    """The decoder of Qwen 3.5: gated delta nets, full attention in every fourth layer."""
+    f = f.assuming(DELTA)
+    return decoder(f, [Row(mix, dense(f)) for mix in _qwen_mixing(f, f.layers())], tied=False)
+
+
+def qwen3_5_moe(f: Fields) -> Architecture:
+    """The decoder of Qwen 3.5 with experts."""
+    f = f.assuming(DELTA)
+    moe = _shared_gated(f)
+    return decoder(f, [Row(mix, moe) for mix in _qwen_mixing(f, f.layers())], tied=False)
+
+
+def kimi_linear(f: Fields) -> Architecture:
+    """Kimi Linear and the decoder of Kimi K3: delta attention with latent attention in between."""
+    layers = f.layers()
+    f.only("attention_bias", False)
+    sparse = sparse_layers(f, layers, front=1)
+    width = f.maybe("routed_expert_hidden_size")
+    moe = experts(f, latent_size=width)
+    feed = None if all(sparse) else dense(f)
+    full = latent(f, output_gate=f.flag("mla_use_output_gate", default=False))
+    linear, kinds = _delta_attention(f, layers)
+    hidden = f.whole("hidden_size")
+    residual = 4 * hidden if f.has("attn_res_block_size") else 0
+    normed = width if width and f.flag("latent_moe_use_norm", default=False) else 0
+    rows = [
+        Row(linear if kind == LINEAR else full, moe if one else feed, other=residual + (normed if one else 0))
+        for kind, one in zip(kinds, sparse, strict=True)
+    ]
+    return decoder(f, rows, tied=False, other=residual // 2)
+
+
+def _delta_attention(f: Fields, layers: int) -> tuple[LinearAttention, list[str]]:
+    inner = f.part("linear_attn_config")
+    g = Fields({}) if inner is None else inner
+    heads = g.maybe("num_heads") or f.whole("linear_num_heads", default=32)
+    dim = g.maybe("head_dim") or f.whole("linear_head_dim", default=128)
+    linear = LinearAttention(
+        form="kda",
+        key_heads=heads,
+        value_heads=heads,
+        key_dim=dim,
+        value_dim=dim,
+        convolution=g.maybe("short_conv_kernel_size") or f.whole("linear_conv_kernel_dim", default=4),
+        gate_rank=None if g.flag("use_full_rank_gate", default=False) else dim,
+    )
+    listed = f.choices("layer_types", (FULL, LINEAR), length=layers)
+    if listed is not None:
+        return linear, listed
+    full, delta = g.wholes("full_attn_layers", least=1), g.wholes("kda_layers", least=1)
+    if full is None or delta is None or sorted(full + delta) != list(range(1, layers + 1)):
+        raise Invalid(
+            f"{f.path('linear_attn_config')} must name each of {layers} layers once, counted from 1, in"
+            " full_attn_layers or kda_layers"
+        )
+    return linear, [FULL if i + 1 in set(full) else LINEAR for i in range(layers)]
+
+
+def _bailing_hybrid(f: Fields) -> Architecture:
+    f.only("q_lora_rank", None)
+    f.only("attention_bias", False)
+    if not (f.has("kda_safe_gate") or f.has("kda_lower_bound")):
+        raise Refused(
+            "the configuration has no kda_safe_gate; of this family only models with delta attention are known. With"
+            " its weights the model can be imported from its tensors"
+        )
+    layers = f.layers()
+    heads, dim = f.whole("num_attention_heads"), f.whole("head_dim", "linear_head_dim", default=128)
+    linear = LinearAttention(
+        form="kda",
+        key_heads=heads,
+        value_heads=heads,
+        key_dim=dim,
+        value_dim=dim,
+        convolution=f.whole("short_conv_kernel_size", default=4),
+        full_decay=True,
+    )
+    full = latent(f.without("q_lora_rank"), head_gate=True)
+    step = f.whole("layer_group_size", default=6)
+    types = f.choices("layer_types", (FULL, LINEAR), length=layers)
+    types = types or [LINEAR if (i + 1) % step else FULL for i in range(layers)]
+    sparse = sparse_layers(f, layers, front=2)
+    moe = experts(f)
+    feed = None if all(sparse) else dense(f)
+    rows = [
+        Row(full if kind == FULL else linear, moe if one else feed) for kind, one in zip(types, sparse, strict=True)
+    ]
+    return decoder(f, rows, tied=False)
+
+
+def _minimax(f: Fields) -> Architecture:
+    f.only("shared_intermediate_size", 0)
+    layers = f.layers()
+    full = attention(f)
+    linear = LinearAttention(
+        form="lightning",
+        key_heads=full.heads,
+        value_heads=full.heads,
+        key_dim=full.head_dim,
+        value_dim=full.head_dim,
+    )
+    listed = f.choices("layer_types", (FULL, LINEAR), length=layers)
+    numbered = f.wholes("attn_type_list", length=layers, most=1)
+    if listed is None and numbered is None:
+        raise Refused("the configuration has neither attn_type_list nor layer_types; give one entry for each layer")
+    types = listed or [FULL if one else LINEAR for one in numbered or ()]
+    moe = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"))
+    return decoder(f, [Row(full if kind == FULL else linear, moe) for kind in types], tied=False)
+
+
+HYBRID_FAMILIES = (
+    Family("qwen3-next", _qwen3_next, ("qwen3_next",), ("Qwen3NextForCausalLM",)),
+    Family("qwen3.5-text", qwen3_5, ("qwen3_5_text",), ("Qwen3_5ForCausalLM",)),
+    Family("qwen3.5-moe-text", qwen3_5_moe, ("qwen3_5_moe_text",), ("Qwen3_5MoeForCausalLM",)),
+    Family("kimi-linear", kimi_linear, ("kimi_linear",), ("KimiLinearForCausalLM",)),
+    Family(
+        "bailing-hybrid",
+        _bailing_hybrid,
+        ("bailing_hybrid",),
+        ("BailingHybridForCausalLM", "BailingMoeV3ForCausalLM"),
+    ),
+    Family(
+        "minimax-01",
+        _minimax,
+        ("minimax", "minimax_text_01", "minimax_m1"),
+        ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"),
+    ),
+)

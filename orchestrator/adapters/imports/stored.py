@@ -1,0 +1,108 @@
+"""How the weights of a configuration are stored: its quantization and the layout of its files.
+
+Pure. Called by `config`. What is not known is noted, not guessed.
+"""
+
+from __future__ import annotations
+
+from orchestrator.adapters.imports.fields import Fields, shown
+from orchestrator.api.quantization import Format, Quantization
+
+WIDE: dict[str, Quantization] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+BY_ALGORITHM: dict[str, Quantization] = {
+    "FP8": "fp8",
+    "NVFP4": "nvfp4",
+    "MXFP8": "mxfp8",
+    "MXFP4": "mxfp4",
+    "W4A8_AWQ": "w4a8",
+    "W4A16_AWQ": "w4a16",
+    "INT8_SQ": "w8a8",
+}
+BY_BITS: dict[int, Quantization] = {2: "w2a16", 4: "w4a16", 8: "w8a16"}
+LAYOUTS: dict[str, Format] = {"awq": "awq", "gptq": "gptq", "auto-round": "autoround", "auto_round": "autoround"}
+ATTENTION_WORDS = ("self_attn", "shared_expert")
+SHORT, BYTE = 4, 8
+
+
+def stored(f: Fields, text: Fields) -> tuple[Quantization | None, Format]:
+    """Quantization and layout.
+
+    Args:
+        f: the whole configuration.
+        text: its decoder's part, or the same.
+    """
+    for one in (f, text):
+        q = one.part("quantization_config")
+        if q is not None:
+            return _quantized(q, f, text)
+    for one in (f, text):
+        for key in ("dtype", "torch_dtype"):
+            named = one.raw(key)
+            if isinstance(named, str) and named.removeprefix("torch.") in WIDE:
+                return WIDE[named.removeprefix("torch.")], "plain"
+    f.notes.append("the configuration does not say how its weights are stored")
+    return None, "plain"
+
+
+def _quantized(q: Fields, f: Fields, text: Fields) -> tuple[Quantization | None, Format]:
+    method = str(q.raw("quant_method") or "").lower()
+    algorithm = q.raw("quant_algo")
+    found: tuple[Quantization | None, Format] | None = None
+    if method.startswith("modelopt") or (isinstance(algorithm, str) and q.has("producer")):
+        found = _modelopt(q, algorithm), "modelopt"
+    elif method in {"fp8", "fbgemm_fp8"}:
+        fine = (q.raw("expert_dtype") or f.raw("expert_dtype") or text.raw("expert_dtype")) == "fp4"
+        found = ("mxfp4-experts-fp8" if fine else "fp8"), "fp8"
+    elif method == "mxfp4":
+        found = "mxfp4-experts", "mxfp4"
+    elif method == "compressed-tensors":
+        found = _compressed(q), "compressed-tensors"
+    elif method in LAYOUTS:
+        bits = q.raw("bits")
+        found = (BY_BITS.get(bits) if isinstance(bits, int) else None), LAYOUTS[method]
+    if found is None or found[0] is None:
+        q.notes.append(f"{q.path('quant_method')} {shown(q.raw('quant_method'))} is not known in detail")
+    return found or (None, "plain")
+
+
+def _modelopt(q: Fields, algorithm: object) -> Quantization | None:
+    if isinstance(algorithm, str) and algorithm in BY_ALGORITHM:
+        return BY_ALGORITHM[algorithm]
+    if q.raw("moe_quant_algo") == "NVFP4":
+        return "nvfp4"
+    return None
+
+
+def _compressed(q: Fields) -> Quantization | None:
+    groups = q.part("config_groups")
+    first = groups.first() if groups is not None else None
+    weights = first.part("weights") if first is not None else None
+    if first is None or weights is None:
+        return None
+    bits, kind, group = weights.raw("num_bits"), weights.raw("type"), weights.raw("group_size")
+    acting = first.raw("input_activations")
+    only_experts = _leaves_attention(q.raw("ignore"))
+    if kind == "float":
+        if bits == BYTE:
+            return "fp8"
+        if bits == SHORT and group == 16:  # noqa: PLR2004  NVFP4's blocks
+            return "nvfp4"
+        return ("mxfp4-experts" if only_experts else "mxfp4") if bits == SHORT else None
+    if kind != "int" or not isinstance(bits, int):
+        return None
+    if acting is not None:
+        return {SHORT: "w4a8", BYTE: "w8a8"}.get(bits) if _bits(acting) == BYTE else None
+    if bits == SHORT and group == 32 and only_experts:  # noqa: PLR2004  Kimi's groups
+        return "int4-experts"
+    return BY_BITS.get(bits)
+
+
+def _bits(acting: object) -> object:
+    return acting.get("num_bits") if isinstance(acting, dict) else None
+
+
+def _leaves_attention(ignored: object) -> bool:
+    if not isinstance(ignored, list | tuple):
+        return False
+    texts = [one for one in ignored[:100] if isinstance(one, str)]
+    return all(any(word in text for text in texts) for word in ATTENTION_WORDS)

@@ -1,0 +1,117 @@
+"""Which published checkpoint an engine can load for a model in one quantization, and why not another. Pure.
+
+Engines read formats, not quantizations: vLLM-Ascend runs int4 weights and cannot read an AWQ file. Called by
+`orchestrator.core.configurations`, `orchestrator.core.sizing` and the Kubernetes renderer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestrator.api.engine import Engine, Reads
+from orchestrator.api.hardware import HardwareProfile
+from orchestrator.api.model import Model
+from orchestrator.api.quantization import Format, Quantization
+from orchestrator.core.fit import Rejected, Why
+
+CONVERTED: tuple[Format, ...] = ("rkllm", "bmodel", "gguf")  # made from plain weights with the engine's own tools
+CAST = ("bf16", "fp16")  # plain weights of one are loaded as the other
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What to load, and what to tell the engine about it."""
+
+    name: str  # on a hub; empty for what the edge build makes itself
+    quantization: Quantization
+    format: Format
+    flag: str = ""
+    convert: bool = False  # to be converted from the weights of that name first
+    verified: bool = True  # somebody verified that the engine reads it
+
+
+def checkpoint_for(
+    model: Model, engine: Engine, profile: HardwareProfile, quantization: Quantization, subject: str
+) -> Checkpoint | Rejected:
+    """The checkpoint to load, or which rule refuses it and what would do instead."""
+    reads = [one for one in _readable(model, engine, profile) if one.quantization == quantization]
+    have = ", ".join(readable_quantizations(model, engine, profile)) or "nothing"
+    for refusal in engine.spec.refuses:
+        if refusal.chips and profile.metadata.name not in refusal.chips:
+            continue
+        if refusal.quantization == quantization and refusal.format is None:
+            hint = _also(refusal.why, instead(model, engine, profile))
+            return Rejected(subject, Why.QUANTIZATION, quantization, have, hint)
+    if not reads:
+        return Rejected(subject, Why.QUANTIZATION, quantization, have, _also("", instead(model, engine, profile)))
+    if engine.spec.recipe == "edge":
+        return Checkpoint("", quantization, "onnx")
+    found = next(_loadable(model, profile, reads), None)
+    if found is not None:
+        return found
+    published = [one for one in _published(model, profile) if one.quantization == quantization]
+    if published:
+        formats = ", ".join(sorted({one.format for one in reads}))
+        have = ", ".join(f"{one.name} in {one.format}" for one in published)
+        whys = [r.why for r in engine.spec.refuses if r.format in {one.format for one in published}]
+        hint = _also(whys[0] if whys else "", instead(model, engine, profile))
+        return Rejected(subject, Why.CHECKPOINT, f"{quantization} in {formats}", have, hint)
+    have = ", ".join(sorted({one.quantization for one in _published(model, profile)})) or "nothing"
+    hint = _also("", instead(model, engine, profile))
+    return Rejected(subject, Why.CHECKPOINT, quantization, f"published: {have}", hint)
+
+
+def instead(model: Model, engine: Engine, profile: HardwareProfile) -> tuple[Checkpoint, ...]:
+    """Every published checkpoint of the model that the engine reads on this chip, the organisation's own first."""
+    found: dict[tuple[str, Format, bool], Checkpoint] = {}
+    for one in _loadable(model, profile, list(_readable(model, engine, profile))):
+        found.setdefault((one.name, one.format, one.convert), one)
+    return tuple(found.values())
+
+
+def readable_quantizations(model: Model, engine: Engine, profile: HardwareProfile) -> tuple[Quantization, ...]:
+    """What the engine runs of such a model on this chip, sorted."""
+    return tuple(sorted({one.quantization for one in _readable(model, engine, profile)}))
+
+
+def _readable(model: Model, engine: Engine, profile: HardwareProfile) -> Iterator[Reads]:
+    a = model.spec.architecture
+    kind = "experts" if a and any(layers.experts for layers in a.layers) else "dense"
+    for one in engine.spec.reads:
+        here = not one.chips or profile.metadata.name in one.chips
+        such = one.only in {"", kind} and (not one.families or model.spec.family in one.families)
+        if here and such:
+            yield one
+
+
+def _published(model: Model, profile: HardwareProfile) -> Iterator[Checkpoint]:
+    """What is on a hub for this chip, the organisation's own weights first; nothing made from a sibling checkpoint."""
+    card = model.spec
+    if card.native and card.hub:
+        yield Checkpoint(card.hub, card.native, card.native_format)
+    for release in card.releases:
+        if release.of or (release.chips and profile.metadata.name not in release.chips):
+            continue
+        yield Checkpoint(release.name, release.quantization, release.format)
+
+
+def _loadable(model: Model, profile: HardwareProfile, reads: list[Reads]) -> Iterator[Checkpoint]:
+    """Published checkpoints in the order of `_published`, each with the way the engine reads it."""
+    for one in _published(model, profile):
+        for way in reads:
+            verified = way.status != "unverified"
+            same = way.quantization == one.quantization and way.format == one.format
+            wide = one.quantization in CAST
+            plain = wide and one.format == "plain"
+            cast = plain and way.format == "plain" and way.quantization in CAST
+            if same or cast or (way.format == "online" and wide and one.format in {"plain", "paddle"}):
+                yield Checkpoint(one.name, way.quantization, one.format, way.flag, verified=verified)
+            elif plain and way.format in CONVERTED:
+                yield Checkpoint(one.name, way.quantization, way.format, way.flag, convert=True, verified=verified)
+
+
+def _also(why: str, others: tuple[Checkpoint, ...]) -> str:
+    names = (f"{one.quantization} ({'converted from ' if one.convert else ''}{one.name})" for one in others)
+    offer = f"it can load {', '.join(names)}" if others else ""
+    return "; ".join(text for text in (why, offer) if text)

@@ -1,0 +1,104 @@
+"""What people name on the command line, looked up in the catalog; a name that means nothing gets the nearest ones.
+
+Called by the commands that answer from the catalog alone. Documents are checked in `orchestrator.api.references`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar, get_args
+
+from orchestrator import wiring
+from orchestrator.api.kinds import Catalog
+from orchestrator.api.quantities import MEMORY
+from orchestrator.api.quantization import Quantization
+from orchestrator.api.site import Pool
+from orchestrator.core.configurations import known_quantization
+from orchestrator.core.sizing import LONGEST_TOKENS, Question, node_of
+from orchestrator.errors import Invalid
+from orchestrator.settings import Settings
+
+T = TypeVar("T")
+_TOKENS = re.compile(r"([0-9]{1,9})([kKmM]?)")
+
+
+@dataclass(frozen=True, slots=True)
+class FitWish:
+    """The options of `headwater fit`, as written."""
+
+    model: str
+    chip: str
+    chips: int | None = None
+    quantization: str | None = None
+    engine: str | None = None
+    context: str = "4k"
+    concurrency: int = 1
+    per_node: int | None = None
+    memory: str | None = None
+    tensor: int | None = None
+    pipeline: int | None = None
+    expert: bool | None = None
+
+
+def named(known: Mapping[str, T], name: str, what: str) -> T:
+    """The entry of that name. Raises Invalid with the nearest names."""
+    if name in known:
+        return known[name]
+    raise Invalid(f"no {what} is named {name[:80]!r}{nearest_names(name, known)}")
+
+
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?`, or how to see all names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower()[:80], names, n=3, cutoff=0.5)
+    near += [one for one in names if name and name.lower() in one and one not in near][:3]
+    if near:
+        return f"; did you mean {' or '.join(near[:4])}?"
+    return f"; known: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"  # noqa: PLR2004  a line
+
+
+def fit_question(wish: FitWish, settings: Settings) -> tuple[Question, Catalog]:
+    """The question that the options ask, and the catalog it is asked of. Raises Invalid for what means nothing."""
+    catalog = wiring.catalog(settings)
+    model = named(catalog.models, wish.model, "model")
+    profile = named(catalog.profiles, wish.chip, "hardware profile")
+    cluster = catalog.cluster_of(profile)
+    if wish.engine is not None and wish.engine not in profile.spec.engines:
+        known = ", ".join(profile.spec.engines) or "none"
+        raise Invalid(f"{wish.engine[:80]!r} is no engine of {wish.chip}; its engines: {known}")
+    quantization = known_quantization(wish.quantization) if wish.quantization else None
+    if wish.quantization and quantization is None:
+        near = nearest_names(wish.quantization, get_args(Quantization))
+        raise Invalid(f"no quantization is named {wish.quantization[:80]!r}{near}")
+    pool = Pool(profile=wish.chip, chips=wish.per_node or node_of(profile, cluster))
+    if wish.memory is not None:
+        try:
+            pool = pool.model_copy(update={"memory": MEMORY.parse(wish.memory)})
+        except ValueError as exc:
+            raise Invalid(f"--memory: {exc}") from exc
+    question = Question(
+        model=model,
+        profile=profile,
+        pool=pool,
+        quantization=quantization,
+        engine=wish.engine,
+        chips=wish.chips,
+        context_tokens=_tokens(wish.context),
+        sequences=wish.concurrency,
+        tensor=wish.tensor,
+        pipeline=wish.pipeline,
+        expert=wish.expert,
+    )
+    return question, catalog
+
+
+def _tokens(written: str) -> int:
+    """`32k` is 32768."""
+    match = _TOKENS.fullmatch(written.strip())
+    tokens = int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20}[match[2].lower()] if match else 0
+    if not 0 < tokens <= LONGEST_TOKENS * 2:
+        raise Invalid(f"--context {written[:40]!r} is no number of tokens; write one such as 4096, 32k or 1m")
+    return tokens

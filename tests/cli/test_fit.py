@@ -1,0 +1,66 @@
+"""`headwater fit`, as typed: the answer for people and for programs, and what it says to wrong names."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+H20 = ("fit", "--model", "deepseek-r1", "--chip", "nvidia-h20")
+
+
+def test_the_answer_says_every_byte_and_what_else_would_do(command: Command) -> None:
+    said = command.run(*H20, "--chips", "8", "--quantization", "fp8").stdout
+
+    for part in ("weights", "cache", "activations", "buffers", "together", "usable", "free"):
+        assert f"\n {part} " in said
+    assert "deepseek-r1 fp8 fits on 8 x nvidia-h20." in said
+    assert "longest context with 1 sequence: " in said
+    assert "most sequences of 4,096 tokens: " in said
+    assert "fewest chips that would do: 8" in said
+    assert "the node's tool says which" in said
+
+
+def test_a_no_says_why_and_what_would_do_and_ends_with_1(command: Command) -> None:
+    said = command.run("fit", "-m", "qwen3-32b", "-c", "kunlun-p800", "--chips", "3", code=1).stdout
+
+    assert "does not fit on 3 x kunlun-p800" in said
+    assert "take 4" in said
+
+
+@pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_programs_read_the_same_answer(command: Command, output: str, read: Any) -> None:
+    value = read(command.run(*H20, "--context", "32k", "--output", output).stdout)
+
+    assert (value["fits"], value["contextTokens"], value["quantization"]) == (True, 32768, "fp8")
+    memory = value["memory"]
+    parts = ("weightsBytes", "kvCacheBytes", "activationsBytes", "buffersBytes", "engineBytes")
+    assert sum(memory[part] for part in parts) == memory["totalBytes"]
+    assert value["perToken"]["kvBytes"] == 70_272
+
+
+def test_this_machine_is_a_chip_too(command: Command) -> None:
+    value = json.loads(command.run("fit", "-m", "smollm2-135m-instruct", "-c", "local", "-o", "json").stdout)
+
+    assert (value["fits"], value["engine"], value["chips"]) == (True, "edge", 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(("-m", "deepseek-r2", "-c", "nvidia-h20"), "did you mean deepseek-r1", id="a model"),
+        pytest.param(("-m", "deepseek-r1", "-c", "h20"), "did you mean nvidia-h20", id="a chip"),
+        pytest.param((*H20[1:], "-q", "fp9"), "did you mean fp8", id="a quantization"),
+        pytest.param((*H20[1:], "--engine", "edge"), "is no engine of nvidia-h20; its engines: ", id="an engine"),
+        pytest.param((*H20[1:], "--context", "4kb"), "write one such as 4096, 32k or 1m", id="a context"),
+        pytest.param((*H20[1:], "--context", "0"), "write one such as 4096, 32k or 1m", id="no context"),
+        pytest.param((*H20[1:], "--memory", "96"), "has no unit; write a memory size such as 16GiB", id="a memory"),
+    ],
+)
+def test_a_wrong_word_is_told_with_what_would_be_right(command: Command, arguments: tuple[str, ...], says: str) -> None:
+    assert says in command.refused("fit", *arguments)

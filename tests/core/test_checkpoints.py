@@ -1,0 +1,105 @@
+"""Engines read formats: which checkpoint is loaded, and what is offered instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from worlds import a_model, a_profile, an_engine
+
+from orchestrator.api.quantization import Quantization
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
+from orchestrator.core.fit import Rejected, Why
+
+CHIP = a_profile("npu", kind="npu")
+AWQ = {"quantization": "w4a16", "format": "awq", "name": "lab/tiny-AWQ"}
+W8A8 = {"quantization": "w8a8", "format": "modelslim", "name": "lab/tiny-W8A8"}
+CT = {"quantization": "w8a8", "format": "compressed-tensors", "name": "lab/tiny-ct"}
+ASCEND = [
+    {"quantization": "bf16", "format": "plain"},
+    {"quantization": "w8a8", "format": "modelslim", "flag": "ascend"},
+    {"quantization": "w8a8", "format": "compressed-tensors"},
+    {"quantization": "w4a8", "format": "modelslim", "flag": "ascend", "only": "experts"},
+    {"quantization": "fp8", "format": "fp8", "families": ["other"]},
+]
+
+
+def choose(
+    quantization: Quantization, *, reads: list[dict[str, Any]] = ASCEND, refuses: Any = (), **model: Any
+) -> Checkpoint | Rejected:
+    engine = an_engine("vllm", reads=reads, refuses=refuses)
+    return checkpoint_for(a_model(**model), engine, CHIP, quantization, "it")
+
+
+@pytest.mark.parametrize(
+    ("quantization", "model", "chosen"),
+    [
+        pytest.param("bf16", {}, Checkpoint("lab/tiny", "bf16", "plain"), id="the organisation's own"),
+        pytest.param("w8a8", {"releases": [W8A8]}, Checkpoint("lab/tiny-W8A8", "w8a8", "modelslim", "ascend"),
+                     id="a release, with the flag its format needs"),
+        pytest.param("w8a8", {"releases": [CT, W8A8]}, Checkpoint("lab/tiny-ct", "w8a8", "compressed-tensors"),
+                     id="the first release the engine reads; this format needs no flag"),
+        pytest.param("bf16", {"native": "fp16"}, Checkpoint("lab/tiny", "bf16", "plain"), id="plain weights are cast"),
+    ],
+)  # fmt: skip
+def test_it_loads(quantization: Quantization, model: dict[str, Any], chosen: Checkpoint) -> None:
+    assert choose(quantization, **model) == chosen
+
+
+@pytest.mark.parametrize(
+    ("quantization", "model", "why", "says"),
+    [
+        pytest.param("w8a8", {}, Why.CHECKPOINT, "published: bf16", id="nobody published it"),
+        pytest.param("w4a8", {"releases": [W8A8]}, Why.QUANTIZATION, "bf16, w8a8", id="only for mixtures of experts"),
+        pytest.param("fp8", {}, Why.QUANTIZATION, "bf16, w8a8", id="only for other families"),
+        pytest.param("w4a16", {"releases": [AWQ]}, Why.QUANTIZATION, "bf16, w8a8", id="not read in any format"),
+    ],
+)
+def test_it_is_refused(quantization: Quantization, model: dict[str, Any], why: Why, says: str) -> None:
+    refused = choose(quantization, **model)
+
+    assert isinstance(refused, Rejected)
+    assert (refused.why, refused.have) == (why, says)
+
+
+def test_a_published_checkpoint_in_a_format_the_engine_cannot_read_is_named_with_the_reason() -> None:
+    reads = [*ASCEND, {"quantization": "w4a16", "format": "compressed-tensors"}]
+    refuses = [{"format": "awq", "why": "convert it with ModelSlim"}]
+
+    refused = choose("w4a16", reads=reads, refuses=refuses, releases=[AWQ])
+
+    assert isinstance(refused, Rejected)
+    assert (refused.need, refused.have) == ("w4a16 in compressed-tensors", "lab/tiny-AWQ in awq")
+    assert refused.hint.startswith("convert it with ModelSlim")
+
+
+@pytest.mark.parametrize(
+    "release",
+    [
+        pytest.param(W8A8 | {"of": "lab/tiny-2"}, id="made from a sibling"),
+        pytest.param(W8A8 | {"chips": ["other"]}, id="made for other chips"),
+    ],
+)
+def test_a_release_that_is_not_meant_here_is_not_loaded(release: dict[str, Any]) -> None:
+    assert isinstance(choose("w8a8", releases=[release]), Rejected)
+    assert isinstance(choose("w8a8", releases=[release, CT]), Checkpoint)
+
+
+def test_a_refusal_may_hold_for_some_chips_only() -> None:
+    refuses = [{"quantization": "bf16", "chips": ["other"], "why": "no"}]
+
+    assert isinstance(choose("bf16", refuses=refuses), Checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("format_", "convert"),
+    [
+        pytest.param("rkllm", True, id="converted with the vendor's tool"),
+        pytest.param("online", False, id="by the engine"),
+    ],
+)
+def test_plain_weights_become_what_the_engine_needs(format_: str, *, convert: bool) -> None:
+    chosen = choose("w8a8", reads=[{"quantization": "w8a8", "format": format_}])
+
+    assert isinstance(chosen, Checkpoint)
+    assert (chosen.name, chosen.quantization, chosen.convert) == ("lab/tiny", "w8a8", convert)

@@ -1,0 +1,125 @@
+"""What practitioners know to fit and not to fit must come out of the shipped catalog, with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from orchestrator.adapters.catalog import read_catalog
+from orchestrator.api.quantization import Quantization
+from orchestrator.api.site import Pool
+from orchestrator.core.sizing import Question, node_of
+from orchestrator.core.sizing_view import fit_view
+
+
+def ask(
+    model: str,
+    chip: str,
+    chips: int | None = None,
+    quantization: Quantization | None = None,
+    *,
+    pool: dict[str, Any] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    catalog = read_catalog()
+    profile = catalog.profiles[chip]
+    node = {"profile": chip, "chips": node_of(profile, catalog.cluster_of(profile))}
+    question = Question(
+        model=catalog.models[model],
+        profile=profile,
+        pool=Pool.model_validate(node | (pool or {})),
+        quantization=quantization,
+        engine=None,
+        chips=chips,
+        context_tokens=4096,
+        sequences=1,
+    )
+    return fit_view(replace(question, **fields), catalog)
+
+
+@pytest.mark.parametrize(
+    ("model", "chip", "chips", "quantization"),
+    [
+        pytest.param("deepseek-r1", "nvidia-h20", 8, "fp8", id="DeepSeek-R1 in FP8 on one node of 8 H20-96G"),
+        pytest.param("deepseek-v3", "ascend-910b3", 16, "w8a8", id="DeepSeek-V3 in W8A8 on two nodes of 8 x 910B"),
+        pytest.param("deepseek-r1", "ascend-910c", 16, "w8a8", id="DeepSeek-R1 in W8A8 on one node of 16 dies"),
+        pytest.param("qwen3-32b", "ascend-910b3", 2, "bf16", id="Qwen3-32B in BF16 on 2 x 910B3"),
+        pytest.param("qwen3-0.6b", "rockchip-rk3588", 1, "w8a8", id="Qwen3-0.6B in w8a8 on an RK3588"),
+        pytest.param("qwen3-235b-a22b", "nvidia-h20", 8, "bf16", id="Qwen3-235B-A22B in BF16 on 8 x H20"),
+        pytest.param("qwen3-30b-a3b", "nvidia-a100-sxm-80", 1, "bf16", id="Qwen3-30B-A3B in BF16 on one A100-80G"),
+    ],
+)
+def test_it_fits(model: str, chip: str, chips: int, quantization: Quantization) -> None:
+    view = ask(model, chip, chips, quantization)
+
+    assert view["fits"], view["rejected"]
+    assert view["memory"]["totalBytes"] <= view["usableBytes"]
+
+
+@pytest.mark.parametrize(
+    ("model", "chip", "chips", "quantization"),
+    [
+        pytest.param("deepseek-v3", "ascend-910b3", 8, "bf16", id="DeepSeek-V3 in BF16 on 8 x 64 GB"),
+        pytest.param("deepseek-v3", "ascend-910b3", 8, "w8a8", id="DeepSeek-V3 in W8A8 on one node of 8 x 910B"),
+        pytest.param("qwen3-32b", "ascend-910b3", 1, "bf16", id="Qwen3-32B in BF16 on one 910B3"),
+        pytest.param("deepseek-r1", "nvidia-h100-sxm", 8, "fp8", id="DeepSeek-R1 in FP8 on one node of 8 H100-80G"),
+        pytest.param("qwen3-14b", "nvidia-rtx4090", 1, "bf16", id="Qwen3-14B in BF16 on one RTX 4090"),
+    ],
+)
+def test_it_does_not_fit_for_memory(model: str, chip: str, chips: int, quantization: Quantization) -> None:
+    """Promise 2: with what was needed and what there was."""
+    view = ask(model, chip, chips, quantization)
+
+    assert not view["fits"]
+    assert view["rejected"][0]["rule"] == "memory"
+    assert view["memory"]["totalBytes"] > view["usableBytes"]
+
+
+def test_w8a8_needs_two_nodes_of_eight_910b() -> None:
+    assert ask("deepseek-v3", "ascend-910b3", None, "w8a8")["fewestChips"] == 16
+
+
+def test_an_fp8_checkpoint_on_910b_is_refused_and_w8a8_proposed() -> None:
+    view = ask("deepseek-v3", "ascend-910b3", 16, "fp8")
+
+    assert not view["fits"]
+    assert view["rejected"][0]["rule"] == "quantization"
+    assert "w8a8 (vllm-ascend/DeepSeek-V3-W8A8)" in view["rejected"][0]["hint"]
+
+
+def test_without_a_wish_the_release_that_the_chip_can_run_is_taken_and_the_native_one_explained() -> None:
+    view = ask("deepseek-v3", "ascend-910b3", 16)
+
+    assert (view["fits"], view["quantization"], view["checkpoint"]) == (True, "w8a8", "vllm-ascend/DeepSeek-V3-W8A8")
+    assert view["rejected"][0]["need"] == "fp8"
+
+
+def test_three_kunlun_p800_are_refused_and_four_proposed() -> None:
+    view = ask("qwen3-32b", "kunlun-p800", 3)
+
+    assert not view["fits"]
+    assert view["rejected"][0]["rule"] == "count"
+    assert "take 4" in view["rejected"][0]["hint"]
+
+
+def test_the_longest_context_and_the_most_sequences_are_on_the_edge_of_fitting() -> None:
+    view = ask("qwen3-32b", "ascend-910b3", 2, "bf16")
+    longest, most = view["longestContextTokens"], view["mostSequences"]
+
+    assert ask("qwen3-32b", "ascend-910b3", 2, "bf16", context_tokens=longest)["fits"]
+    assert ask("qwen3-32b", "ascend-910b3", 2, "bf16", sequences=most)["fits"]
+    assert not ask("qwen3-32b", "ascend-910b3", 2, "bf16", sequences=most + 1)["fits"]
+
+
+@pytest.mark.parametrize("model", sorted(read_catalog().models))
+@pytest.mark.parametrize("chip", ["ascend-910b3", "nvidia-h20", "kunlun-p800", "rockchip-rk3588", "cpu-xeon-amx"])
+def test_every_model_of_the_catalog_gets_an_answer_or_a_reason(model: str, chip: str) -> None:
+    """Promise 2 over the catalog: no pair ends without a verdict and numbers."""
+    view = ask(model, chip)
+
+    assert view["fits"] or view["rejected"]
+    assert all(no["need"] and no["have"] for no in view["rejected"])
+    if view["fits"] and "quantization" in view:
+        assert view["quantization"] in get_args(Quantization)
