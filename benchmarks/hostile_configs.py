@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from pathlib import Path
@@ -118,7 +119,7 @@ def broken(rng: random.Random, value: Any) -> None:
     container, key = rng.choice(spots)
     deed = rng.random()
     if deed < 0.6:
-        container[key] = rng.choice(HOSTILE)
+        container[key] = copy.deepcopy(rng.choice(HOSTILE))
     elif deed < 0.75:
         del container[key]
     elif deed < 0.85 and isinstance(container[key], int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -87,7 +88,7 @@ def _bent(rng: random.Random, header: dict[str, Any]) -> None:
     elif deed == 3:
         entry["dtype"] = rng.choice(("F99", "", "f32", 7, None, ["F32"], "F4", "F6_E2M3", "C64", "BOOL", "U32"))
     elif deed == 4:
-        entry[rng.choice(("x", "dtype", "shape"))] = rng.choice(HOSTILE)
+        entry[rng.choice(("x", "dtype", "shape"))] = copy.deepcopy(rng.choice(HOSTILE))
     elif deed == 5:
         other = rng.choice([other for other in header if other != "__metadata__"])
         header[name], header[other] = header[other], header[name]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.api.site import Site
     from orchestrator.settings import Settings
 
-_MOST_NAMES = 6
+_MOST_NAMES, _MOST_NOTES = 6, 20
 _OWN = "write a profile for it into $HEADWATER_HOME/catalog/, starting from `headwater hardware show NAME --document`"
 
 SiteOption = Annotated[str, typer.Option("--site", help="Name of the site.")]
@@ -87,8 +87,7 @@ def _host(output: Output, name: str, region: str, settings: Settings, *, measure
         "notes": [*found.notes],
         "sites": [_document(site)],
     }
-    for note in found.notes:
-        say(f"note: {note}")
+    _say_notes(found.notes)
 
     def table() -> None:
         draw(
@@ -112,8 +111,7 @@ def _cluster(output: Output, name: str, nodes: list[Any], catalog: Catalog, *, c
         "notes": [*found.notes],
         "sites": [_document(site) for site in found.sites],
     }
-    for note in found.notes:
-        say(f"note: {note}")
+    _say_notes(found.notes)
 
     def table() -> None:
         columns = ("site", "profile", "nodes", "chips per node", "memory", "resource", "labels")
@@ -209,6 +207,13 @@ def _left_rows(found: Survey) -> list[tuple[str, str]]:
         more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
         rows.append((", ".join(names[:_MOST_NAMES]) + more, reason))
     return rows
+
+
+def _say_notes(notes: tuple[str, ...]) -> None:
+    for note in notes[:_MOST_NOTES]:
+        say(f"note: {note}")
+    if len(notes) > _MOST_NOTES:
+        say(f"and {len(notes) - _MOST_NOTES} more notes, with --output json")
 
 
 def _print_sites(sites: Any) -> None:

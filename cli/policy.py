@@ -19,7 +19,11 @@ COLUMNS = ("rule", "site", "allowed", "needs", "has")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    commands = typer.Typer(help="Licences, duties, territories and residency.", no_args_is_help=True)
+    commands = typer.Typer(
+        help="Licences, duties, territories and residency.",
+        no_args_is_help=True,
+        epilog="Example: headwater policy check service.yaml sites.yaml",
+    )
     app.add_typer(commands, name="policy")
 
     @commands.callback()

@@ -144,7 +144,9 @@ def _positive(kind: Kind) -> BeforeValidator:
 
 def _json(kind: Kind) -> WithJsonSchema:
     units = "|".join(re.escape(unit) for unit in kind.units)
-    return WithJsonSchema({"type": "string", "pattern": rf"^[0-9]+(\.[0-9]+)?({units})$", "examples": [kind.example]})
+    return WithJsonSchema(
+        {"type": "string", "pattern": rf"^\s*[0-9]+(\.[0-9]+)?\s*({units})\s*$", "examples": [kind.example]}
+    )
 
 
 Duration = Annotated[float, _positive(DURATION), PlainSerializer(DURATION.show, when_used="json"), _json(DURATION)]

@@ -3,7 +3,7 @@
 Pure. Called by `orchestrator.api.crds` only. A structural schema says the type of every value in one place, without
 references. So definitions are written out where they are used, and these forms change:
 
-- `T | None` is an optional property: absent says what null would. The API server refuses a written null.
+- `T | None` is an optional property: absent says what null does, and the API server drops a written null.
 - A share (`25%` or 0.25; the only plain number that documents know) and a value that is text or a mapping have more
   than one type. The API server knows one such case, whole number or text, and 0.25 is neither. They get no type and
   keep unknown fields; bounds still hold for numbers, patterns for texts and required fields for mappings.

@@ -1,4 +1,4 @@
-"""Engines as plain values with stable keys: what `engines list` and `show` print, and what they read on a chip. Pure."""
+"""Engines as plain values with stable keys: what `engines list` and `show` print, what they read on a chip. Pure."""
 
 from __future__ import annotations
 

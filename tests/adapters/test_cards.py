@@ -78,7 +78,11 @@ def test_a_folder_says_its_dimensions(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         pytest.param({"num_key_value_heads": None}, {"kv_heads": 4}, id="as many key heads as heads"),
-        pytest.param({"head_dim": None}, {"head_dim": 16}, id="head size from the width"),
+        pytest.param(
+            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "head_dim": None},
+            {"head_dim": 16, "qk_norm": "none"},
+            id="head size from the width",
+        ),
         pytest.param(
             {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"},
             {"qkv_bias": True, "qk_norm": "none"},

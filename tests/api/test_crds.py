@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 from cli.crds import texts
 from orchestrator.api.crds import RESOURCES, RULES, crd
@@ -231,6 +232,17 @@ def a_service(**spec: Any) -> dict[str, Any]:
 )
 def test_the_schema_says_yes_and_no_as_the_model_does(document: dict[str, Any], *, accepted: bool) -> None:
     assert accepts(schema_of("ModelService"), document) == accepted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_plain_number_with_a_fraction_is_a_share(kind: str) -> None:
+    """All other quantities are texts with a unit, so a schema may take a number for a share."""
+    for part in parts(KINDS[kind]):
+        properties = part.model_json_schema(by_alias=False)["properties"]
+        for name, field in part.model_fields.items():
+            if '"number"' in json.dumps(properties[name]):
+                read = TypeAdapter(Annotated[field.annotation, field.description, *field.metadata]).validate_python
+                assert read("25%") == 0.25
 
 
 class Loop(Part):

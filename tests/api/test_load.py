@@ -17,7 +17,8 @@ HEAD = "apiVersion: headwater.dev/v1alpha1\n"
 SITE = HEAD + "kind: Site\nmetadata: {name: here}\nspec:\n  role: edge\n  region: cn-east\n  fleet: ray\n  pools:\n"
 SERVICE = HEAD + "kind: ModelService\nmetadata: {name: chat}\nspec:\n"
 DEMAND = "  demand: {rate: 1/s, input: 60, output: 60}\n"
-KINDS = "write one of: ModelService, Site, Model, HardwareProfile, Engine"
+POOL_FIELDS = "chips, labels, memory, nodes, price, profile, resource, slice"
+KINDS = "write one of: ModelService, Site, Model, HardwareProfile, KubernetesProfile, Engine"
 NAME = "is not a name; use at most 63 lower-case letters, digits, dots and dashes, with a letter or digit at both ends"
 QUOTES = "put it in quotes if text is meant, or write"
 EMPTY = "the file holds no document; start with 'apiVersion: headwater.dev/v1alpha1' and 'kind:'"
@@ -86,7 +87,7 @@ WRONG = {
             (
                 9,
                 "spec.pools[0].node",
-                "unknown field 'node'; did you mean nodes? known here: chips, nodes, price, profile",
+                f"unknown field 'node'; did you mean nodes? known here: {POOL_FIELDS}",
             )
         ],
     ),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from worlds import a_model, a_profile, an_engine, reads
 
-from orchestrator.adapters.catalog import read_catalog
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.load import load
 from orchestrator.api.references import check_references
@@ -18,6 +18,15 @@ DEMAND = "  demand: {rate: 1/s, input: 1, output: 1}\n"
 MODELS = "deepseek-v3.2-exp, qwen3-0.6b, smollm2-135m-instruct"
 SOURCE = "; for weights in no catalog write {source: ..., licence: ...}"
 PROFILES = "ascend-910b3, cpu-kunpeng-920, local"
+SMALL = Catalog().with_documents(
+    [
+        *(a_model(name) for name in MODELS.split(", ")),
+        *(a_profile(name) for name in PROFILES.split(", ")[:2]),
+        an_engine("edge"),
+        an_engine("vllm", reads=reads("bf16", "fp16", "fp8")),
+        an_engine("vllm-ascend-a2", reads=reads("bf16", "w8a8")),
+    ]
+)
 
 
 def a_service(tiers: str) -> str:
@@ -30,7 +39,7 @@ def a_site(profile: str) -> str:
 
 def found(*texts: str, catalog: Catalog | None = None) -> list[tuple[str, int, str, str]]:
     loaded = [item for index, text in enumerate(texts) for item in load(text, f"{index}.yaml")]
-    problems: tuple[Problem, ...] = check_references(loaded, read_catalog() if catalog is None else catalog)
+    problems: tuple[Problem, ...] = check_references(loaded, SMALL if catalog is None else catalog)
     return [(problem.file, problem.line, problem.path, problem.message) for problem in problems]
 
 
@@ -127,8 +136,8 @@ def test_sites_that_are_known_elsewhere_count_beside_those_given() -> None:
     )
     here = load(HERE, "1.yaml")
 
-    assert check_references([*near, *here], read_catalog(), ["near"]) == ()
-    (problem,) = check_references([*far, *here], read_catalog(), ["near"])
+    assert check_references([*near, *here], SMALL, ["near"]) == ()
+    (problem,) = check_references([*far, *here], SMALL, ["near"])
     assert problem.message == "unknown site 'far'; known: here, near"
 
 

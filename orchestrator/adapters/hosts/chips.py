@@ -1,6 +1,6 @@
 """One accelerator as a host or its tools show it, before anybody asked the catalog which profile it is.
 
-Pure. The parsers beside this file make chips, `recognition` finds their profiles.
+Pure. The parsers beside this file make chips, `orchestrator.core.recognition` finds their profiles.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from orchestrator.adapters.hosts import boards, csv_lines, hy_smi, mthreads_gmi, npu_smi, pci, smi_tables, tools
 from orchestrator.adapters.hosts.chips import Chip
-from orchestrator.adapters.hosts.recognition import Match, recognise, recognise_pci
 from orchestrator.adapters.hosts.tools import Answer
 from orchestrator.api.kinds import Catalog
+from orchestrator.core.recognition import Match, recognise, recognise_pci
 
 _MOST_SHOWN = 160
 

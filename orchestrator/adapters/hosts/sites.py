@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.adapters.hosts.chips import Chip
-from orchestrator.adapters.hosts.recognition import Match, differs
 from orchestrator.api.document import API_VERSION, Metadata
 from orchestrator.api.quantities import MEMORY
 from orchestrator.api.site import Pool, Site, SiteSpec
+from orchestrator.core.recognition import Match, differs
 
 
 def groups(chips: Iterable[tuple[Chip, Match]]) -> list[list[tuple[Chip, Match]]]:

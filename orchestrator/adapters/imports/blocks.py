@@ -41,6 +41,7 @@ class Family:
     types: tuple[str, ...]  # of `model_type`
     classes: tuple[str, ...]  # of `architectures`
     inputs: tuple[Modality, ...] = ("text",)
+    context: int | None = None  # what the class assumes where the configuration does not say
 
 
 class Row(NamedTuple):

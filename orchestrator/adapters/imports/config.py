@@ -19,6 +19,7 @@ from orchestrator.adapters.imports.fields import Fields, shown
 from orchestrator.adapters.imports.gemma import GEMMA_FAMILIES
 from orchestrator.adapters.imports.hybrid import HYBRID_FAMILIES
 from orchestrator.adapters.imports.latent import LATENT_FAMILIES
+from orchestrator.adapters.imports.minimax import MINIMAX_FAMILIES
 from orchestrator.adapters.imports.moe import MOE_FAMILIES
 from orchestrator.adapters.imports.multimodal import MULTIMODAL_FAMILIES, PARTS
 from orchestrator.adapters.imports.named import NAMED_FAMILIES
@@ -35,6 +36,7 @@ FAMILIES: tuple[Family, ...] = (
     *GEMMA_FAMILIES,
     *MOE_FAMILIES,
     *LATENT_FAMILIES,
+    *MINIMAX_FAMILIES,
     *HYBRID_FAMILIES,
     *STATE_SPACE_FAMILIES,
     *WINDOWED_FAMILIES,
@@ -46,7 +48,7 @@ BY_CLASS = {one: family for family in reversed(FAMILIES) for one in family.class
 CONTEXT_KEYS = ("max_position_embeddings", "model_max_length", "seq_length", "max_sequence_length", "n_positions")
 LONGEST_CONTEXT = 2**40
 MOST_CLASSES = 8
-MODULES = "model can be imported from its tensors"
+TENSORS = "model can be imported from its tensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def read_config(config: Mapping[str, Any]) -> Read:
     return Read(
         family=family.name,
         architecture=architecture,
-        context=_context(f, text),
+        context=_context(f, text) or family.context,
         native=native,
         native_format=layout,
         inputs=family.inputs,
@@ -119,12 +121,12 @@ def _family(f: Fields) -> Family:
     if family is None:
         raise Refused(
             f"the architecture is not known: model_type {shown(named)}, architectures {shown(', '.join(classes))}. With"
-            f" its weights beside it the {MODULES}. Known families: {', '.join(known_families())}"
+            f" its weights beside it the {TENSORS}. Known families: {', '.join(known_families())}"
         )
     if classes and not any(one in family.classes for one in classes):
         raise Refused(
             f"architectures {shown(', '.join(classes))} is no class of the family {family.name}; known are"
-            f" {', '.join(family.classes)}. With its weights beside it the {MODULES}"
+            f" {', '.join(family.classes)}. With its weights beside it the {TENSORS}"
         )
     return family
 

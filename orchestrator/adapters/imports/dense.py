@@ -86,7 +86,8 @@ def qwen3(f: Fields) -> Architecture:
     return uniform(f, qkv_bias=bias, output_bias=bias, qk_norm="head", slides=upper_layers(f), window=4096)
 
 
-def _internlm2(f: Fields) -> Architecture:
+def internlm2(f: Fields) -> Architecture:
+    """InternLM 2."""
     bias = f.flag("bias", default=False)
     return uniform(f, qkv_bias=bias, output_bias=bias)
 
@@ -118,7 +119,8 @@ def _phi(f: Fields) -> Architecture:
     )
 
 
-def _phi3(f: Fields) -> Architecture:
+def phi3(f: Fields) -> Architecture:
+    """Phi 3 and 4."""
     return uniform(f, slides=every)
 
 
@@ -241,13 +243,13 @@ DENSE_FAMILIES = (
     Family("qwen2", qwen2, ("qwen2",), ("Qwen2ForCausalLM",)),
     Family("qwen3", qwen3, ("qwen3",), ("Qwen3ForCausalLM",)),
     Family("mimo", qwen2, ("mimo",), ("MiMoForCausalLM",)),
-    Family("internlm2", _internlm2, ("internlm2",), ("InternLM2ForCausalLM",)),
+    Family("internlm2", internlm2, ("internlm2",), ("InternLM2ForCausalLM",)),
     Family("internlm3", _internlm3, ("internlm3",), ("InternLM3ForCausalLM",)),
     Family("glm", _glm, ("glm",), ("GlmForCausalLM",)),
     Family("glm4", glm4, ("glm4",), ("Glm4ForCausalLM",)),
     Family("ernie4.5", _ernie, ("ernie4_5",), ("Ernie4_5ForCausalLM", "Ernie4_5_ForCausalLM")),
     Family("phi", _phi, ("phi",), ("PhiForCausalLM",)),
-    Family("phi3", _phi3, ("phi3",), ("Phi3ForCausalLM",)),
+    Family("phi3", phi3, ("phi3",), ("Phi3ForCausalLM",)),
     Family("smollm3", _smollm3, ("smollm3",), ("SmolLM3ForCausalLM",)),
     Family("starcoder2", _starcoder2, ("starcoder2",), ("Starcoder2ForCausalLM",)),
     Family("stablelm", _stablelm, ("stablelm", "stablelm_epoch"), ("StableLmForCausalLM", "StableLMEpochForCausalLM")),

@@ -196,16 +196,14 @@ def _whole(value: Any, path: str, least: int, most: int) -> int:
 
 def shown(value: Any) -> str:
     """A value as a sentence can hold it, whatever it is."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value) if value.bit_length() <= LONGEST_NUMBER_BITS else "a number of more than 16 digits"
-    if isinstance(value, float):
-        return repr(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > LONGEST_NUMBER_BITS:
+        return "a number of more than 16 digits"
+    if isinstance(value, int | float):
+        return str(value)
     if isinstance(value, str):
         return repr(value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - 3] + "...")
-    if isinstance(value, Mapping):
-        return "a mapping"
-    return "a list" if isinstance(value, list | tuple) else "something else"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "a mapping" if isinstance(value, Mapping) else "something else"

@@ -5,11 +5,14 @@ Pure. Each reader honours the keys that the family's own code honours, with the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orchestrator.adapters.imports.blocks import FULL, SLIDING, Family, Row, attention, decoder, dense, experts
 from orchestrator.adapters.imports.dense import uniform
 from orchestrator.adapters.imports.fields import Fields
-from orchestrator.api.architecture import Architecture, Component, Dense, GroupedAttention
+from orchestrator.api.architecture import Architecture, Component, Dense, Experts, GroupedAttention
 
+CONTEXT = 131072
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}
 
 
@@ -33,7 +36,7 @@ def _gemma2(f: Fields) -> Architecture:
 
 def gemma3_text(f: Fields) -> Architecture:
     """The decoder of Gemma 3, whose configuration leaves out what equals its class."""
-    f = f.assuming({**HEADS, "vocab_size": 262208, "max_position_embeddings": 131072})
+    f = f.assuming({**HEADS, "vocab_size": 262208, "max_position_embeddings": CONTEXT})
     bias = f.flag("attention_bias", default=False)
     step = f.maybe("sliding_window_pattern", "_sliding_window_pattern") or 6
     return uniform(
@@ -60,16 +63,14 @@ def gemma4_text(f: Fields) -> Architecture:
     shared = f.maybe("num_kv_shared_layers", least=0, most=layers - 1) or 0
     per_layer = f.maybe("hidden_size_per_layer_input", least=0) if f.given("hidden_size_per_layer_input") else 256
     per_layer = per_layer or 0
-    feeds = [_feed(f, double=i >= layers - shared) for i in range(layers)]
+    plain = [_feed(f, double=i >= layers - shared) for i in range(layers)]
+    feeds: Sequence[Dense | Experts] = plain
     with_experts = f.flag("enable_moe_block", default=False)
     norms = 4 + (3 if with_experts else 0) + (1 if per_layer else 0)
     other = 2 * hidden * per_layer
     if with_experts:
-        feeds = [
-            experts(f.assuming_quietly({"num_experts_per_tok": f.whole("top_k_experts")}), shared=0, dense=feed)
-            for feed in feeds
-            if isinstance(feed, Dense)
-        ]
+        chosen = f.assuming_quietly({"num_experts_per_tok": f.whole("top_k_experts")})
+        feeds = [experts(chosen, shared=0, dense=feed) for feed in plain]
         other += hidden + f.whole("num_experts")
     rows = [
         Row(_attention(f, kind, reuses=i >= layers - shared), feed, norms, other)
@@ -116,6 +117,6 @@ def _attention(f: Fields, kind: str, *, reuses: bool) -> GroupedAttention:
 GEMMA_FAMILIES = (
     Family("gemma", _gemma, ("gemma",), ("GemmaForCausalLM",)),
     Family("gemma2", _gemma2, ("gemma2",), ("Gemma2ForCausalLM",)),
-    Family("gemma3-text", gemma3_text, ("gemma3_text",), ("Gemma3ForCausalLM",)),
+    Family("gemma3-text", gemma3_text, ("gemma3_text",), ("Gemma3ForCausalLM",), context=CONTEXT),
     Family("gemma4-text", gemma4_text, ("gemma4_text",), ("Gemma4ForCausalLM",)),
 )

@@ -34,7 +34,7 @@ WINDOW_EVERY = {"gemma2": 2, "gemma3": 6, "gpt-oss": 2}
 LARGEST = 1 << 24
 MOST_SPLITS = 2048
 _SPLIT = re.compile(r"(.{1,200})-(\d{5})-of-(\d{5})\.gguf")
-_BLOCK = re.compile(r"blk\.(\d{1,4})\.(.{1,120})\.(weight|bias)")
+_BLOCK = re.compile(r"blk\.(\d{1,4})\.(.{1,120}?)(?:\.(weight|bias))?")
 OUTSIDE = {"token_embd.weight": EMBEDDING, "output.weight": HEAD, "output.bias": "head_bias"}
 DROPPED = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")  # tables, no parameters
 PARTS = {
@@ -139,7 +139,7 @@ def _pieces(tensors: list[GgufTensor], blocks: int) -> Pieces:
         if matched is None:
             pieces.outside[OUTSIDE.get(tensor.name, tensor.name)] = tensor.shape
             continue
-        index, name, ending = int(matched[1]), matched[2], matched[3]
+        index, name, ending = int(matched[1]), matched[2], matched[3] or "weight"
         if index >= blocks:
             pieces.drafts.add(str(index))
             continue

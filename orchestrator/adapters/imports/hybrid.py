@@ -1,4 +1,4 @@
-"""Families that mix full attention with linear attention or state spaces: Qwen 3.5, Kimi Linear, MiniMax 01, Nemotron-H.
+"""Families that mix full attention with linear attention: Qwen 3.5, Kimi Linear and K3, Ling 3.
 
 Pure. Each reader honours the keys that the family's own code honours, with the defaults of its own class.
 """
@@ -20,7 +20,7 @@ from orchestrator.adapters.imports.blocks import (
 )
 from orchestrator.adapters.imports.fields import Fields
 from orchestrator.adapters.imports.moe import stepped
-from orchestrator.api.architecture import Architecture, Dense, Experts, LinearAttention
+from orchestrator.api.architecture import Architecture, Experts, LinearAttention
 from runtimes.errors import Invalid, Refused
 
 DELTA = {
@@ -136,14 +136,14 @@ def _delta_attention(f: Fields, layers: int) -> tuple[LinearAttention, list[str]
 
 
 def _bailing_hybrid(f: Fields) -> Architecture:
-    f.only("q_lora_rank", None)
     f.only("attention_bias", False)
+    f.only("no_kda_lora", True)
+    f.only("gated_attention_proj_granularity_type", "head_wise")
     if not (f.has("kda_safe_gate") or f.has("kda_lower_bound")):
         raise Refused(
             "the configuration has no kda_safe_gate; of this family only models with delta attention are known. With"
             " its weights the model can be imported from its tensors"
         )
-    layers = f.layers()
     heads, dim = f.whole("num_attention_heads"), f.whole("head_dim", "linear_head_dim", default=128)
     linear = LinearAttention(
         form="kda",
@@ -154,37 +154,43 @@ def _bailing_hybrid(f: Fields) -> Architecture:
         convolution=f.whole("short_conv_kernel_size", default=4),
         full_decay=True,
     )
-    full = latent(f.without("q_lora_rank"), head_gate=True)
-    step = f.whole("layer_group_size", default=6)
-    types = f.choices("layer_types", (FULL, LINEAR), length=layers)
-    types = types or [LINEAR if (i + 1) % step else FULL for i in range(layers)]
-    sparse = sparse_layers(f, layers, front=2)
-    moe = experts(f)
-    feed = None if all(sparse) else dense(f)
-    rows = [
-        Row(full if kind == FULL else linear, moe if one else feed) for kind, one in zip(types, sparse, strict=True)
-    ]
-    return decoder(f, rows, tied=False)
+    return _bailing(f, linear, latent(f, head_gate=True), front=2)
 
 
-def _minimax(f: Fields) -> Architecture:
-    f.only("shared_intermediate_size", 0)
-    layers = f.layers()
-    full = attention(f)
+def _bailing_linear(f: Fields) -> Architecture:
+    """Ring with lightning attention: a full layer closes each group."""
+    f.only("use_bias", False)
+    f.only("use_qkv_bias", False)
+    norm = f.flag("use_qk_norm", default=True)
+    full = attention(f.assuming({"head_dim": 128}), qk_norm="head" if norm else "none")
     linear = LinearAttention(
         form="lightning",
         key_heads=full.heads,
         value_heads=full.heads,
         key_dim=full.head_dim,
         value_dim=full.head_dim,
+        qk_norm=norm,
     )
-    listed = f.choices("layer_types", (FULL, LINEAR), length=layers)
-    numbered = f.wholes("attn_type_list", length=layers, most=1)
-    if listed is None and numbered is None:
-        raise Refused("the configuration has neither attn_type_list nor layer_types; give one entry for each layer")
-    types = listed or [FULL if one else LINEAR for one in numbered or ()]
-    moe = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"))
-    return decoder(f, [Row(full if kind == FULL else linear, moe) for kind in types], tied=False)
+    return _bailing(f, linear, full, front=1)
+
+
+def _bailing(f: Fields, linear: LinearAttention, full: Mixing, *, front: int) -> Architecture:
+    layers = f.layers()
+    step = f.whole("layer_group_size")
+    if layers % step:
+        raise Refused(
+            f"{f.path('layer_group_size')} {step} does not divide {layers} layers; what an unfinished group holds is"
+            " not known"
+        )
+    types = f.choices("layer_types", (FULL, LINEAR), length=layers)
+    types = types or [LINEAR if (i + 1) % step else FULL for i in range(layers)]
+    sparse = sparse_layers(f, layers, front=front)
+    moe = experts(f, shared_intermediate_size=f.maybe("moe_shared_expert_intermediate_size"))
+    feed = None if all(sparse) else dense(f)
+    rows = [
+        Row(full if kind == FULL else linear, moe if one else feed) for kind, one in zip(types, sparse, strict=True)
+    ]
+    return decoder(f, rows, tied=False)
 
 
 HYBRID_FAMILIES = (
@@ -199,9 +205,9 @@ HYBRID_FAMILIES = (
         ("BailingHybridForCausalLM", "BailingMoeV3ForCausalLM"),
     ),
     Family(
-        "minimax-01",
-        _minimax,
-        ("minimax", "minimax_text_01", "minimax_m1"),
-        ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"),
+        "bailing-moe-linear",
+        _bailing_linear,
+        ("bailing_moe_linear",),
+        ("BailingMoeLinearV2ForCausalLM", "BailingMoeLinearForCausalLM"),
     ),
 )

@@ -75,10 +75,11 @@ def glm_dsa(f: Fields) -> Architecture:
 
 def _indexed(f: Fields, layers: int) -> list[LatentAttention]:
     own, taken = latent(f, indexer=indexer(f)), latent(f)
-    return [own if kind == INDEXED else taken for kind in _indexer_types(f, layers)]
+    return [own if kind == INDEXED else taken for kind in _indexer_types(f, layers, step=1, first=2)]
 
 
-def _indexer_types(f: Fields, layers: int) -> list[str]:
+def _indexer_types(f: Fields, layers: int, *, step: int, first: int) -> list[str]:
+    """Which layers have an index of their own; step and first layer after the front are what the class assumes."""
     listed = f.choices("indexer_types", (INDEXED, SHARED), length=layers)
     if listed is not None:
         return listed
@@ -89,9 +90,9 @@ def _indexer_types(f: Fields, layers: int) -> list[str]:
         return [INDEXED if one == "F" else SHARED for one in pattern]
     if f.has("index_topk_pattern"):
         return f.choices("index_topk_pattern", (INDEXED, SHARED), length=layers) or []
-    step = f.maybe("index_topk_freq") or 1
-    first = f.maybe("index_skip_topk_offset", least=0)
-    first = 2 if first is None else first
+    step = f.maybe("index_topk_freq") or step
+    given = f.maybe("index_skip_topk_offset", least=0)
+    first = first if given is None else given
     return [INDEXED if max(i - first + 1, 0) % step == 0 else SHARED for i in range(layers)]
 
 
@@ -107,11 +108,9 @@ def _hy_v4(f: Fields) -> Architecture:
     sparse = sparse_layers(f, layers, front=1)
     more = {"output_gate": True, "sinks": True}
     own, taken = latent(f, indexer=indexer(f), **more), latent(f, **more)
-    mixing = [own if kind == INDEXED else taken for kind in _indexer_types(f, layers)]
+    mixing = [own if kind == INDEXED else taken for kind in _indexer_types(f, layers, step=4, first=2)]
     per_layer = 2 * (2 * streams * (streams * hidden + 1) + 2)
-    return decoder(
-        f, _rows(f, sparse, mixing, other=per_layer), tied=False, other=streams * (streams * hidden + 1) + 1
-    )
+    return decoder(f, _rows(f, sparse, mixing, other=per_layer), tied=False, other=streams * (streams * hidden + 1) + 1)
 
 
 def _minicpm3(f: Fields) -> Architecture:

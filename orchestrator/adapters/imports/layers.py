@@ -113,8 +113,7 @@ def _grouped(parts: Parts, given: Given) -> GroupedAttention:
     if parts.has("qkv"):
         head_dim = _head_dim(parts, given, out)
         heads, fused = out // head_dim, parts.width("qkv") // head_dim
-        gated = given.kv_heads is not None and fused == 2 * (heads + given.kv_heads)
-        kv_heads, value_dim = (fused - heads * (2 if gated else 1)) // 2, head_dim
+        kv_heads, value_dim, gated = (fused - heads) // 2, head_dim, False
     elif parts.has("q", "k"):
         query, key = parts.width("q"), parts.width("k")
         gated = query == 2 * out

@@ -1,4 +1,4 @@
-"""Families of decoders with experts and grouped attention: Mixtral, Qwen MoE, GLM-4.5, Ling, MiniMax, gpt-oss and others.
+"""Families of decoders with experts and grouped attention: Mixtral, Qwen MoE, GLM-4.5, Ling, gpt-oss and others.
 
 Pure. Each reader honours the keys that the family's own code honours, with the defaults of its own class.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.adapters.imports.blocks import (
-    FULL,
     Family,
     Row,
     attention,
@@ -22,7 +21,7 @@ from orchestrator.adapters.imports.blocks import (
 )
 from orchestrator.adapters.imports.dense import HEAD
 from orchestrator.adapters.imports.fields import Fields
-from orchestrator.api.architecture import Architecture, Dense, Experts, GroupedAttention, Indexer
+from orchestrator.api.architecture import Architecture, Dense, Experts, GroupedAttention
 from runtimes.errors import Refused
 
 
@@ -146,63 +145,6 @@ def bailing_moe_v2(f: Fields) -> Architecture:
     return bailing_moe(f.assuming(assumed))
 
 
-def _minimax_m2(f: Fields) -> Architecture:
-    f.only("qk_norm_type", "per_layer")
-    f.only("shared_intermediate_size", 0)
-    norm = f.flag("use_qk_norm", default=True)
-    f = f.assuming(HEAD)
-    moe = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"))
-    mixing = attention(f, qk_norm="layer" if norm else "none")
-    return decoder(f, [Row(mixing, moe)] * f.layers(), tied=False)
-
-
-def minimax_m3(f: Fields) -> Architecture:
-    """MiniMax M3: an index picks blocks of tokens in most layers; a dense front."""
-    layers = f.layers()
-    f = f.assuming(HEAD)
-    f.only("qk_norm_type", "per_head")
-    f.only("use_qk_norm", True)
-    f.only("attention_output_gate", False)
-    sparse = sparse_layers(f, layers)
-    moe = experts(
-        f,
-        shared=f.maybe("n_shared_experts", least=0) if f.has("n_shared_experts") else 1,
-        intermediate_size=f.maybe("moe_intermediate_size") or f.whole("intermediate_size"),
-        shared_intermediate_size=f.maybe("shared_intermediate_size"),
-    )
-    feed = None if all(sparse) else Dense(intermediate_size=f.whole("dense_intermediate_size"))
-    rows = [
-        Row(attention(f, qk_norm="head", indexer=index), moe if one else feed)
-        for index, one in zip(_block_indexers(f, layers), sparse, strict=True)
-    ]
-    return decoder(f, rows, tied=False)
-
-
-def _block_indexers(f: Fields, layers: int) -> list[Indexer | None]:
-    inner = f.part("sparse_attention_config")
-    g, prefix = (inner, "sparse_") if inner is not None else (f, "index_")
-    types = f.choices("layer_types", (FULL, "minimax_m3_sparse"), length=layers)
-    if types is not None:
-        indexed = [kind != FULL for kind in types]
-    elif inner is not None and inner.flag("use_sparse_attention", default=True):
-        indexed = [bool(one) for one in inner.wholes("sparse_attention_freq", length=layers, most=1) or [0] * layers]
-    else:
-        indexed = [False] * layers
-    if not any(indexed):
-        return [None] * layers
-    if inner is not None and not inner.has("sparse_index_dim"):
-        g, prefix = f, "index_"
-    old = prefix == "sparse_"
-    index = Indexer(
-        heads=g.whole("sparse_num_index_heads" if old else "index_n_heads"),
-        head_dim=g.whole("sparse_index_dim" if old else "index_head_dim"),
-        top_tokens=g.whole("sparse_block_size" if old else "index_block_size")
-        * g.whole("sparse_topk_blocks" if old else "index_topk_blocks"),
-        key="bf16",
-    )
-    return [index if one else None for one in indexed]
-
-
 def _gpt_oss(f: Fields) -> Architecture:
     f = f.assuming({"head_dim": 64})
     bias = f.flag("attention_bias", default=True)
@@ -297,8 +239,6 @@ MOE_FAMILIES = (
     Family("ernie4.5-moe", ernie_moe, ("ernie4_5_moe",), ("Ernie4_5_MoeForCausalLM", "Ernie4_5_MoEForCausalLM")),
     Family("bailing-moe", bailing_moe, ("bailing_moe",), ("BailingMoeForCausalLM",)),
     Family("bailing-moe-v2", bailing_moe_v2, ("bailing_moe_v2",), ("BailingMoeV2ForCausalLM",)),
-    Family("minimax-m2", _minimax_m2, ("minimax_m2",), ("MiniMaxM2ForCausalLM",)),
-    Family("minimax-m3", minimax_m3, ("minimax_m3", "minimax_m3_vl_text"), ("MiniMaxM3ForCausalLM",)),
     Family("gpt-oss", _gpt_oss, ("gpt_oss",), ("GptOssForCausalLM",)),
     Family("olmoe", _olmoe, ("olmoe",), ("OlmoeForCausalLM",)),
     Family(

@@ -11,12 +11,13 @@ from typing import Any
 
 from orchestrator.adapters.imports import towers
 from orchestrator.adapters.imports.blocks import SPARSE, Family, Row, attention, decoder, dense
-from orchestrator.adapters.imports.dense import glm4, llama, ministral3, mistral, qwen2, qwen3
+from orchestrator.adapters.imports.dense import glm4, internlm2, llama, ministral3, mistral, phi3, qwen2, qwen3
 from orchestrator.adapters.imports.fields import Fields, shown
-from orchestrator.adapters.imports.gemma import gemma3_text, gemma4_text
+from orchestrator.adapters.imports.gemma import CONTEXT, gemma3_text, gemma4_text
 from orchestrator.adapters.imports.hybrid import kimi_linear, qwen3_5, qwen3_5_moe
 from orchestrator.adapters.imports.latent import deepseek_v3
-from orchestrator.adapters.imports.moe import glm4v_moe, minimax_m3, qwen3_moe
+from orchestrator.adapters.imports.minimax import minimax_m3
+from orchestrator.adapters.imports.moe import glm4v_moe, qwen3_moe
 from orchestrator.adapters.imports.windowed import llama4_text, step3p5
 from orchestrator.api.architecture import Architecture, Component, Experts
 from orchestrator.api.model import Modality
@@ -85,9 +86,12 @@ def _ernie_vl(f: Fields) -> Architecture:
     layers = f.layers()
     listed = f.choices("mlp_layer_types", ("dense", SPARSE), length=layers)
     if listed is None:
-        raise Refused(f"{f.path('mlp_layer_types')} is absent; of this family only configurations with it are known")
+        first, last = _both(f, "moe_layer_start_index", least=0), _both(f, "moe_layer_end_index", least=-1)
+        f.only("moe_layer_interval", 1)
+        last = layers - 1 if last < 0 else last
+        listed = [SPARSE if first <= i <= last else "dense" for i in range(layers)]
     widths = f.wholes("moe_intermediate_size", length=2, least=1) or [1536, 512]
-    routed, hidden = f.whole("moe_num_experts"), f.whole("hidden_size")
+    routed, hidden = _both(f, "moe_num_experts", least=1), f.whole("hidden_size")
     moe = Experts(
         routed=routed,
         per_token=f.whole("moe_k"),
@@ -101,6 +105,16 @@ def _ernie_vl(f: Fields) -> Architecture:
     return decoder(f, rows, tied=True, beside=(seen,))
 
 
+def _both(f: Fields, key: str, *, least: int) -> int:
+    """A number that holds for text and for what is seen, given once or for each."""
+    if not isinstance(f.raw(key), list | tuple):
+        return f.whole(key, least=least)
+    numbers = set(f.wholes(key, length=2, least=least) or [])
+    if len(numbers) != 1:
+        raise Refused(f"{f.path(key)} differs between text and what is seen; only one number for both is known")
+    return numbers.pop()
+
+
 def _family(
     name: str,
     decode: Reader,
@@ -109,9 +123,10 @@ def _family(
     classes: tuple[str, ...],
     *,
     inputs: tuple[Modality, ...] = SEES,
+    context: int | None = None,
     **more: Any,
 ) -> Family:
-    return Family(name, partial(_with_tower, decode=decode, count=count, **more), types, classes, inputs)
+    return Family(name, partial(_with_tower, decode=decode, count=count, **more), types, classes, inputs, context)
 
 
 def _gemma4(f: Fields) -> Architecture:
@@ -126,6 +141,10 @@ def _gemma4(f: Fields) -> Architecture:
 INTERN_DECODERS: dict[str, Reader] = {
     "llama": llama,
     "LlamaForCausalLM": llama,
+    "internlm2": internlm2,
+    "InternLM2ForCausalLM": internlm2,
+    "phi3": phi3,
+    "Phi3ForCausalLM": phi3,
     "qwen2": qwen2,
     "Qwen2ForCausalLM": qwen2,
     "qwen3": qwen3,
@@ -153,9 +172,7 @@ MULTIMODAL_FAMILIES = (
         inputs=WATCHES,
         flat=True,
     ),
-    _family(
-        "qwen3-vl", qwen3, towers.qwen3_vl, ("qwen3_vl",), ("Qwen3VLForConditionalGeneration",), inputs=WATCHES
-    ),
+    _family("qwen3-vl", qwen3, towers.qwen3_vl, ("qwen3_vl",), ("Qwen3VLForConditionalGeneration",), inputs=WATCHES),
     _family(
         "qwen3-vl-moe",
         qwen3_moe,
@@ -164,9 +181,7 @@ MULTIMODAL_FAMILIES = (
         ("Qwen3VLMoeForConditionalGeneration",),
         inputs=WATCHES,
     ),
-    _family(
-        "qwen3.5", qwen3_5, towers.qwen3_5, ("qwen3_5",), ("Qwen3_5ForConditionalGeneration",), inputs=WATCHES
-    ),
+    _family("qwen3.5", qwen3_5, towers.qwen3_5, ("qwen3_5",), ("Qwen3_5ForConditionalGeneration",), inputs=WATCHES),
     _family(
         "qwen3.5-moe",
         qwen3_5_moe,
@@ -188,9 +203,10 @@ MULTIMODAL_FAMILIES = (
         "ernie4.5-vl-moe",
         _ernie_vl,
         towers.ernie,
-        ("ernie4_5_vl_moe",),
+        ("ernie4_5_vl_moe", "ernie4_5_moe_vl"),
         ("Ernie4_5_VLMoeForConditionalGeneration",),
         inputs=WATCHES,
+        flat=True,
     ),
     _family(
         "internvl",
@@ -207,7 +223,7 @@ MULTIMODAL_FAMILIES = (
         ("KimiVLForConditionalGeneration", "KimiK25ForConditionalGeneration", "Kimi_K25ForConditionalGeneration"),
     ),
     _family("kimi-k3", kimi_linear, towers.moon3, ("kimi_k3",), ("KimiK3ForConditionalGeneration",)),
-    _family("gemma3", gemma3_text, towers.gemma3, ("gemma3",), ("Gemma3ForConditionalGeneration",)),
+    _family("gemma3", gemma3_text, towers.gemma3, ("gemma3",), ("Gemma3ForConditionalGeneration",), context=CONTEXT),
     Family("gemma4", _gemma4, ("gemma4",), ("Gemma4ForConditionalGeneration",), SEES),
     _family("llama4", llama4_text, towers.llama4, ("llama4",), ("Llama4ForConditionalGeneration",), small=True),
     _family(
@@ -234,5 +250,12 @@ MULTIMODAL_FAMILIES = (
         ("MiniMaxM3SparseForConditionalGeneration",),
         outer=("projector_hidden_size",),
     ),
-    _family("step3.7", step3p5, towers.step3p7, ("step3p7",), ("Step3p7ForConditionalGeneration",), outer=("projector_bias",)),
+    _family(
+        "step3.7",
+        step3p5,
+        towers.step3p7,
+        ("step3p7",),
+        ("Step3p7ForConditionalGeneration",),
+        outer=("projector_bias",),
+    ),
 )

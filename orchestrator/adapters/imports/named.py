@@ -100,7 +100,9 @@ def _nas_feed(a: Fields, hidden: int) -> Dense | None:
 
 NAMED_FAMILIES = (
     Family("qwen", _qwen, ("qwen",), ("QWenLMHeadModel",)),
-    Family("chatglm", _chatglm, ("chatglm",), ("ChatGLMModel", "ChatGLMForConditionalGeneration", "ChatGLMForCausalLM")),
+    Family(
+        "chatglm", _chatglm, ("chatglm",), ("ChatGLMModel", "ChatGLMForConditionalGeneration", "ChatGLMForCausalLM")
+    ),
     Family("baichuan", _baichuan, ("baichuan",), ("BaichuanForCausalLM", "BaiChuanForCausalLM")),
     Family("telechat3", llama, ("telechat3",), ("Telechat3ForCausalLM", "TeleChat3ForCausalLM")),
     Family("xverse", llama, ("xverse",), ("XverseForCausalLM",)),

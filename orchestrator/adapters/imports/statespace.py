@@ -9,7 +9,7 @@ import math
 
 from orchestrator.adapters.imports.blocks import FULL, LINEAR, Family, Row, attention, decoder, dense, experts
 from orchestrator.adapters.imports.fields import Fields
-from orchestrator.api.architecture import MOST_LAYERS, Architecture, Dense, LinearAttention
+from orchestrator.api.architecture import MOST_LAYERS, Architecture, Dense, Experts, LinearAttention
 from runtimes.errors import Invalid
 
 MAMBA, MOE, MLP, CONVOLUTION = "mamba", "moe", "mlp", "conv"

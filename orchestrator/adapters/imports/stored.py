@@ -21,7 +21,10 @@ BY_ALGORITHM: dict[str, Quantization] = {
 BY_BITS: dict[int, Quantization] = {2: "w2a16", 4: "w4a16", 8: "w8a16"}
 LAYOUTS: dict[str, Format] = {"awq": "awq", "gptq": "gptq", "auto-round": "autoround", "auto_round": "autoround"}
 ATTENTION_WORDS = ("self_attn", "shared_expert")
+ACTING: dict[int, Quantization] = {4: "w4a8", 8: "w8a8"}
 SHORT, BYTE = 4, 8
+NVFP4_GROUP, KIMI_GROUP = 16, 32
+MOST_IGNORED = 1000
 
 
 def stored(f: Fields, text: Fields) -> tuple[Quantization | None, Format]:
@@ -79,30 +82,25 @@ def _compressed(q: Fields) -> Quantization | None:
     weights = first.part("weights") if first is not None else None
     if first is None or weights is None:
         return None
-    bits, kind, group = weights.raw("num_bits"), weights.raw("type"), weights.raw("group_size")
-    acting = first.raw("input_activations")
+    bits, group = weights.raw("num_bits"), weights.raw("group_size")
+    bits = bits if isinstance(bits, int) else 0
     only_experts = _leaves_attention(q.raw("ignore"))
-    if kind == "float":
-        if bits == BYTE:
-            return "fp8"
-        if bits == SHORT and group == 16:  # noqa: PLR2004  NVFP4's blocks
-            return "nvfp4"
-        return ("mxfp4-experts" if only_experts else "mxfp4") if bits == SHORT else None
-    if kind != "int" or not isinstance(bits, int):
+    if weights.raw("type") == "float":
+        fine: Quantization = "nvfp4" if group == NVFP4_GROUP else "mxfp4-experts" if only_experts else "mxfp4"
+        return {BYTE: BY_ALGORITHM["FP8"], SHORT: fine}.get(bits)
+    if weights.raw("type") != "int":
         return None
+    acting = first.part("input_activations")
     if acting is not None:
-        return {SHORT: "w4a8", BYTE: "w8a8"}.get(bits) if _bits(acting) == BYTE else None
-    if bits == SHORT and group == 32 and only_experts:  # noqa: PLR2004  Kimi's groups
+        return ACTING.get(bits) if acting.raw("num_bits") == BYTE else None
+    if bits == SHORT and group == KIMI_GROUP and only_experts:
         return "int4-experts"
     return BY_BITS.get(bits)
 
 
-def _bits(acting: object) -> object:
-    return acting.get("num_bits") if isinstance(acting, dict) else None
-
-
 def _leaves_attention(ignored: object) -> bool:
+    """Whether what is not quantized names attention and shared experts: then only routed experts are."""
     if not isinstance(ignored, list | tuple):
         return False
-    texts = [one for one in ignored[:100] if isinstance(one, str)]
+    texts = [one for one in ignored[:MOST_IGNORED] if isinstance(one, str)]
     return all(any(word in text for text in texts) for word in ATTENTION_WORDS)

@@ -253,7 +253,8 @@ def step3p7(v: Fields, hidden: int) -> Component:
 
 def ernie(v: Fields, hidden: int) -> Component:
     """ERNIE 4.5 VL: an encoder and a resampler over space and time."""
-    width, inner = v.whole("hidden_size", default=1280), v.whole("intermediate_size", default=5120)
+    width = v.whole("embed_dim", "hidden_size", default=1280)
+    inner = v.maybe("intermediate_size") or int(width * v.number("mlp_ratio", default=4.0))
     depth = v.whole("depth", default=32, most=1000)
     size = v.whole("patch_size", default=14, most=1024)
     space = _merged(v, width)

@@ -1,4 +1,4 @@
-"""Families with experts whose sliding and full layers differ in more than the window: Llama 4, MiMo V2, Step 3.5, K-EXAONE.
+"""Families with experts that slide in some layers: Llama 4, MiMo V2, Step 3, 3.5 and 3.7, K-EXAONE.
 
 Pure. Each reader honours the keys that the family's own code honours, with the defaults of its own class.
 """
@@ -171,9 +171,7 @@ def _step3_text(f: Fields) -> Architecture:
     layers = f.layers()
     sparse = layers_listed(f, "moe_layers_enum", layers) or [i > 0 for i in range(layers)]
     head_dim = f.whole("head_dim")
-    mixing = attention(
-        f, kv_heads=1, head_dim=head_dim, query_rank=f.maybe("share_q_dim") or head_dim
-    )
+    mixing = attention(f, kv_heads=1, head_dim=head_dim, query_rank=f.maybe("share_q_dim") or head_dim)
     moe = Experts(
         routed=f.whole("moe_num_experts"),
         per_token=f.whole("moe_top_k"),

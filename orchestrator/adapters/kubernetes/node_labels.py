@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestrator.adapters.hosts.recognition import recognise
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
+from orchestrator.core.recognition import recognise
 
 # MindCluster moves its labels below huawei.com/ and writes the old keys as well for a while
 CHIP_NAMES = ("huawei.com/npu.chip.name", "node.kubernetes.io/npu.chip.name", "nvidia.com/gpu.product")

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.adapters.hosts.recognition import differs
 from orchestrator.adapters.kubernetes.node_labels import Seen, chip_memory_bytes, cpu_of, profile_of
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.document import API_VERSION, Metadata
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.quantities import MEMORY
 from orchestrator.api.site import Pool, Site, SiteSpec
+from orchestrator.core.recognition import differs
 
 REGION = ("topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region")
 NOWHERE = "default"  # the region of nodes that tell none

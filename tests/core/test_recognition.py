@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from chips import confusable_chips
 
-from orchestrator.adapters.hosts.recognition import recognise, recognise_pci
 from orchestrator.api.kinds import Catalog
+from orchestrator.core.recognition import recognise, recognise_pci
 
 MIB = 1 << 20
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    return confusable_chips()
 
 
 @pytest.mark.parametrize(

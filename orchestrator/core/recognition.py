@@ -1,7 +1,7 @@
 """Which catalog profile a chip is: by its name and its memory, or by its PCI ids. Unknown stays unknown.
 
-Pure. Called by `detect` beside this file and by `orchestrator.adapters.kubernetes.nodes`. A family name alone never
-decides about memory: the same name is sold in several sizes, so what was read goes over what the profile says.
+Pure. Called by `orchestrator.adapters.hosts.detect` and `orchestrator.adapters.kubernetes.nodes`. A family name alone
+never decides about memory: the same name is sold in several sizes, so what was read goes over what the profile says.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.quantities import MEMORY
@@ -128,6 +129,7 @@ def _near(asked: _Words, words: _Words) -> bool:
     )
 
 
+@lru_cache(maxsize=4096)
 def _words(name: str) -> _Words:
     core, forms = [], set()
     for word in re.split(r"[^a-z0-9]+", name.lower()[:200]):
