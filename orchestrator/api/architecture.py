@@ -24,6 +24,7 @@ class Indexer(Part):
     head_dim: int = Field(gt=0, description="width of a head and of a token's key")
     top_tokens: int = Field(gt=0, description="tokens that attention then reads")
     key: Literal["fp8", "bf16"] = Field(default="fp8", description="how a key is kept; fp8 has one fp32 scale per 128")
+    reused: bool = Field(default=False, description="takes what the index of an earlier layer picked; has none itself")
 
 
 class GroupedAttention(Part):

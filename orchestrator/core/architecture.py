@@ -122,7 +122,7 @@ def _grouped(hidden: int, g: GroupedAttention) -> int:
         count += query_norm + (0 if g.reuses_cache else key_norm)
     count += hidden * g.heads if g.head_gate else 0
     count += g.heads if g.sinks else 0
-    if g.indexer is not None:
+    if g.indexer is not None and not g.indexer.reused:
         count += (hidden * (g.indexer.heads + 1) + 2) * g.indexer.head_dim
     return count
 
@@ -140,7 +140,7 @@ def _latent(hidden: int, m: LatentAttention) -> int:
     count += m.heads * m.value_head_dim * hidden * (2 if m.output_gate else 1)
     count += hidden * m.heads if m.head_gate else 0
     count += m.heads if m.sinks else 0
-    if m.indexer is not None:
+    if m.indexer is not None and not m.indexer.reused:
         count += (m.q_lora_rank or hidden) * m.indexer.heads * m.indexer.head_dim
         count += hidden * m.indexer.head_dim + 2 * m.indexer.head_dim + hidden * m.indexer.heads
     return count

@@ -90,7 +90,8 @@ def _linear(s: LinearAttention) -> str:
 
 def _indexer(indexer: Indexer | None) -> Iterator[str]:
     if indexer is not None:
-        yield f"an index picks {indexer.top_tokens} tokens"
+        index = "the index of an earlier layer" if indexer.reused else "an index"
+        yield f"{index} picks {indexer.top_tokens} tokens"
 
 
 def _dense(dense: Dense) -> str:

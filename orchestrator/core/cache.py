@@ -54,7 +54,7 @@ def _kept(layers: Layers) -> Iterator[Kept]:
 
 
 def _index(indexer: Indexer | None) -> float:
-    if indexer is None:
+    if indexer is None or indexer.reused:
         return 0
     return indexer.head_dim * 2 if indexer.key == "bf16" else indexer.head_dim * (1 + 4 / INDEX_SCALE_TOKENS)
 
@@ -73,8 +73,12 @@ def _convolution(s: LinearAttention) -> int:
 
 
 def kv_bytes_per_token(a: Architecture, bytes_per_number: float) -> int:
-    """Keys and values that every further token adds, all layers, before any split over chips; without an index."""
-    return round(sum(k.count * k.numbers_per_token for k in kept(a) if k.window is None) * bytes_per_number)
+    """Keys and values that every further token adds, all layers, before any split over chips; without an index.
+
+    Windows do not count, because they are soon full; where every layer has one, it is what a token adds until then.
+    """
+    growing = [k for k in kept(a) if k.window is None and k.numbers_per_token] or list(kept(a))
+    return round(sum(k.count * k.numbers_per_token for k in growing) * bytes_per_number)
 
 
 def index_bytes_per_token(a: Architecture) -> int:

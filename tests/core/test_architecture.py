@@ -180,11 +180,14 @@ def test_each_part_of_a_model_adds_its_own(dims: dict[str, Any], more: int) -> N
         ),
         pytest.param("experts", EXPERTS, {"dense": {"intermediate_size": 32}}, 3 * 64 * 32, id="a dense part beside"),
         pytest.param(
-            "experts", EXPERTS | {"shared": 1}, {"shared_intermediate_size": 48, "shared_gate": True}, 3 * 64 * 16 + 64,
+            "experts",
+            EXPERTS | {"shared": 1},
+            {"shared_intermediate_size": 48, "shared_gate": True},
+            3 * 64 * 16 + 64,
             id="a wider shared expert with a gate",
         ),
     ],
-)  # fmt: skip
+)
 def test_each_part_of_a_layer_adds_its_own(
     kind: str, shape: dict[str, Any], changes: dict[str, Any], more: int
 ) -> None:

@@ -134,6 +134,11 @@ def latent(f: Fields, **more: Any) -> LatentAttention:
     )
 
 
+def reused(index: Indexer) -> Indexer:
+    """The same index in a layer that takes what an earlier layer picked."""
+    return index.model_copy(update={"reused": True})
+
+
 def indexer(f: Fields) -> Indexer:
     """The index of sparse attention under DeepSeek's names."""
     return Indexer(heads=f.whole("index_n_heads"), head_dim=f.whole("index_head_dim"), top_tokens=f.whole("index_topk"))

@@ -156,7 +156,7 @@ def _checked(name: str, architecture: Architecture, stored: list[Weight]) -> int
 def _of_tensors(
     stored: list[Weight], config: Mapping[str, Any], size_bytes: Mapping[str, int], notes: tuple[str, ...]
 ) -> Described:
-    architecture, more = architecture_of(stored, config)
+    architecture = architecture_of(stored, config)
     widest = max(size_bytes, key=lambda dtype: size_bytes[dtype])
     kind = config.get("model_type")
     family = slug(kind)[:40].strip("-.") if isinstance(kind, str) else "unknown"
@@ -172,7 +172,7 @@ def _of_tensors(
         total=parameters(architecture).total,
         size_bytes=size_bytes,
         from_tensors=True,
-        notes=(*notes, *more),
+        notes=notes,
     )
 
 

@@ -67,19 +67,20 @@ def fetch(written: str) -> Snapshot:
     if matched is None or ".." in written:
         raise Invalid("hf://organisation/name or hf://organisation/name@revision was expected")
     hub = _Hub(matched[1], matched[2] or "main")
-    config = hub.whole(CONFIG, MOST_CONFIG_BYTES)
-    if config is None:
+    raw = hub.whole(CONFIG, MOST_CONFIG_BYTES)
+    if raw is None:
         raise Invalid(f"the hub has no {CONFIG} under that name")
+    config = parse_object(raw, CONFIG)
     index = hub.whole(INDEX, MOST_INDEX_BYTES)
     if index is not None:
         shards, counted = index_shards(index, INDEX)
-        tensors = together((shard, hub.header(shard) or _absent(shard)) for shard in shards)
+        tensors = together((shard, hub.listed(shard)) for shard in shards)
         if counted != len(tensors):
             raise Invalid(f"{INDEX} lists {counted:,} tensors and its shards hold {len(tensors):,}")
     else:
         tensors = hub.header(SINGLE) or ()
     readme = hub.whole(README, MOST_README_BYTES) or b""
-    return Snapshot(matched[1], parse_object(config, CONFIG), tensors or None, readme.decode(errors="replace"))
+    return Snapshot(matched[1], config, tensors or None, readme.decode(errors="replace"))
 
 
 def endpoint() -> str:
@@ -101,10 +102,6 @@ def _token() -> str | None:
     return get_token()
 
 
-def _absent(shard: str) -> tuple[Tensor, ...]:
-    raise Invalid(f"{INDEX} names {shard}, which the hub does not have")
-
-
 class _Hub:
     """One revision of one repository."""
 
@@ -122,6 +119,13 @@ class _Hub:
         if size_bytes > most_bytes or len(raw) > most_bytes:
             raise Refused(f"the hub's {file} has {size_bytes:,} bytes; at most {most_bytes:,} are read")
         return raw
+
+    def listed(self, shard: str) -> tuple[Tensor, ...]:
+        """The tensors of a file that the index names."""
+        found = self.header(shard)
+        if found is None:
+            raise Invalid(f"{INDEX} names {shard}, which the hub does not have")
+        return found
 
     def header(self, file: str) -> tuple[Tensor, ...] | None:
         """The tensors of a safetensors file; None where the repository has none of that name."""
@@ -153,6 +157,7 @@ class _Hub:
                     raise Refused("the hub does not give parts of files; download config.json and the headers' files")
                 return self._body(answer, most_bytes), _size(answer)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code in MISSING:
                 return None
             raise _refusal(error) from None

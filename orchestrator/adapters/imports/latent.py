@@ -13,6 +13,7 @@ from orchestrator.adapters.imports.blocks import (
     experts,
     indexer,
     latent,
+    reused,
     sparse_layers,
 )
 from orchestrator.adapters.imports.fields import Fields
@@ -74,7 +75,8 @@ def glm_dsa(f: Fields) -> Architecture:
 
 
 def _indexed(f: Fields, layers: int) -> list[LatentAttention]:
-    own, taken = latent(f, indexer=indexer(f)), latent(f)
+    index = indexer(f)
+    own, taken = latent(f, indexer=index), latent(f, indexer=reused(index))
     return [own if kind == INDEXED else taken for kind in _indexer_types(f, layers, step=1, first=2)]
 
 
@@ -107,7 +109,8 @@ def _hy_v4(f: Fields) -> Architecture:
     streams = f.whole("hc_mult", default=4, most=64)
     sparse = sparse_layers(f, layers, front=1)
     more = {"output_gate": True, "sinks": True}
-    own, taken = latent(f, indexer=indexer(f), **more), latent(f, **more)
+    index = indexer(f)
+    own, taken = latent(f, indexer=index, **more), latent(f, indexer=reused(index), **more)
     mixing = [own if kind == INDEXED else taken for kind in _indexer_types(f, layers, step=4, first=2)]
     per_layer = 2 * (2 * streams * (streams * hidden + 1) + 2)
     return decoder(f, _rows(f, sparse, mixing, other=per_layer), tied=False, other=streams * (streams * hidden + 1) + 1)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.adapters.imports.bounded import shown
 from orchestrator.api.architecture import (
     Architecture,
     Dense,
@@ -29,6 +30,7 @@ Shape = tuple[int, ...]
 LINEAR = "linear_"  # how parts of linear attention begin
 NORM = "norm/"  # how norms as wide as the model begin
 MOST_NORMS = 8
+STRANGE_SHARE = 0.1  # of a layer without its experts that may be matrices of unknown use
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def layer(parts: Parts, given: Given) -> Layers:
     known: dict[str, object] = {name: part for name, part in mixing.items() if part is not None}
     if not known and dense is None and experts is None:
         raise Refused(f"{parts.where}: no attention and no feed-forward part is known in it")
+    _check_understood(parts, attends=bool(known))
     norms = sum(part.startswith(NORM) for part in parts.shapes)
     known |= {"count": 1, "dense": dense, "experts": experts, "norms": min(norms, MOST_NORMS)}
     found = Layers.model_validate(known)
@@ -99,6 +102,19 @@ def layer(parts: Parts, given: Given) -> Layers:
             "this architecture is not known here"
         )
     return found.model_copy(update={"other": stored - counted})
+
+
+def _check_understood(parts: Parts, *, attends: bool) -> None:
+    """Refuse a layer of which too much is not known: a cache or a state could hide in it."""
+    own = {part: math.prod(shape) for part, shape in parts.shapes.items() if not part.startswith("expert_")}
+    strange = {part: own[part] for part in own if "." in part and len(parts.shapes[part]) > 1}
+    strange = {part: numbers for part, numbers in strange.items() if not part.startswith((LINEAR, NORM))}
+    if strange and (not attends or sum(strange.values()) > STRANGE_SHARE * sum(own.values())):
+        first = max(strange, key=lambda part: strange[part])
+        raise Refused(
+            f"{parts.where}: what {shown(first)} does is not known here, so its cache cannot be told; "
+            "this architecture is not known"
+        )
 
 
 def counted_in(hidden: int, layers: Layers) -> int:

@@ -121,7 +121,7 @@ def ernie_moe(f: Fields) -> Architecture:
         routed=f.whole("moe_num_experts"),
         per_token=f.whole("moe_k"),
         intermediate_size=f.whole("moe_intermediate_size"),
-        shared=f.maybe("moe_num_shared_experts", least=0) or 0,
+        shared=f.whole("moe_num_shared_experts", least=0),
     )
     return decoder(f, _rows(sparse, attention(f), moe, _feed(f, sparse)), tied=True)
 

@@ -96,7 +96,7 @@ def _ernie_vl(f: Fields) -> Architecture:
         routed=routed,
         per_token=f.whole("moe_k"),
         intermediate_size=widths[0],
-        shared=f.maybe("moe_num_shared_experts", least=0) or 0,
+        shared=f.whole("moe_num_shared_experts", least=0),
     )
     second = routed * hidden * (3 * widths[1] + 1)
     sparse = [kind == SPARSE for kind in listed]

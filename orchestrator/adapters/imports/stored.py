@@ -48,7 +48,8 @@ def stored(f: Fields, text: Fields) -> tuple[Quantization | None, Format]:
 
 
 def _quantized(q: Fields, f: Fields, text: Fields) -> tuple[Quantization | None, Format]:
-    method = str(q.raw("quant_method") or "").lower()
+    named = q.raw("quant_method")
+    method = named.lower() if isinstance(named, str) else ""
     algorithm = q.raw("quant_algo")
     found: tuple[Quantization | None, Format] | None = None
     if method.startswith("modelopt") or (isinstance(algorithm, str) and q.has("producer")):
@@ -64,7 +65,7 @@ def _quantized(q: Fields, f: Fields, text: Fields) -> tuple[Quantization | None,
         bits = q.raw("bits")
         found = (BY_BITS.get(bits) if isinstance(bits, int) else None), LAYOUTS[method]
     if found is None or found[0] is None:
-        q.notes.append(f"{q.path('quant_method')} {shown(q.raw('quant_method'))} is not known in detail")
+        q.notes.append(f"{q.path('quant_method')} {shown(named)} is not known in detail")
     return found or (None, "plain")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.adapters.imports.assemble import assemble
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.fields import Fields, shown
 from orchestrator.adapters.imports.layers import Given
 from orchestrator.adapters.imports.packed import Weight
 from orchestrator.adapters.imports.parts import pieces_of
@@ -19,12 +19,13 @@ from orchestrator.api.architecture import MOST_LAYERS, Architecture, LinearAtten
 from orchestrator.errors import Refused
 
 DECODERS = ("text_config", "llm_config", "language_config", "thinker_config")
+LONGEST_CONTEXT = 2**40
 SLIDING = ("sliding_attention", "local", "local_attention", "chunked_attention")
 FULL = ("full_attention", "attention", "global", "global_attention", "linear_attention")
 
 
-def architecture_of(weights: list[Weight], config: Mapping[str, Any]) -> tuple[Architecture, list[str]]:
-    """The architecture that these weights make, and what to know about it.
+def architecture_of(weights: list[Weight], config: Mapping[str, Any]) -> Architecture:
+    """The architecture that these weights make.
 
     Args:
         weights: at their true shapes.
@@ -34,15 +35,14 @@ def architecture_of(weights: list[Weight], config: Mapping[str, Any]) -> tuple[A
         Invalid: a number of the configuration is out of bounds, or layers are missing.
         Refused: something that shapes do not say and the configuration does not either; the sentence names it.
     """
-    fields = Fields(config)
-    said = _decoder(fields)
+    said = _decoder(Fields(config))
     count = said.maybe("num_hidden_layers", "n_layer", "num_layers", "n_layers", most=MOST_LAYERS)
     tied = said.flag("tie_word_embeddings", default=False)
     pieces = pieces_of(weights, count=count)
     if tied:
         pieces.outside.pop("head", None)  # a copy of the embedding that some checkpoints store
     given = _Given(said, count or len(pieces.layers))
-    return assemble(pieces, given.of, count=count), fields.notes
+    return assemble(pieces, given.of, count=count)
 
 
 def _decoder(fields: Fields) -> Fields:
@@ -86,16 +86,24 @@ class _Given:
 
 
 def _windows(said: Fields, layers: int) -> list[int | None]:
-    """How far each layer looks back; without a word about single layers a window is no limit that can be relied on."""
+    """How far each layer looks back.
+
+    Raises:
+        Refused: there is a window, and which layers have it is not said; or layers share a cache.
+    """
+    for key in ("num_kv_shared_layers", "cla_share_factor"):
+        if said.maybe(key, least=0):
+            raise Refused(f"{said.path(key)} says that layers share a cache; which ones is not known here")
     window = said.maybe("sliding_window", "sliding_window_size", "window_size", "attention_chunk_size", least=0)
     types = said.raw("layer_types")
     if not isinstance(types, list) or len(types) < layers:
-        if window and said.raw("use_sliding_window") is not False:
-            said.notes.append("sliding_window is not said of single layers; every layer is taken to keep all tokens")
+        context = said.maybe("max_position_embeddings", most=LONGEST_CONTEXT)
+        if window and said.raw("use_sliding_window") is not False and (context is None or window < context):
+            raise Refused(f"sliding_window is {window}, and layer_types does not say which layers look back no further")
         return [None] * layers
     for kind in types[:layers]:
         if kind not in (*SLIDING, *FULL):
-            raise Refused(f"layer_types has {str(kind)[:40]!r}; known are {', '.join((*SLIDING, *FULL))}")
+            raise Refused(f"layer_types has {shown(kind)}; known are {', '.join((*SLIDING, *FULL))}")
     if window is None and any(kind in SLIDING for kind in types[:layers]):
         raise Refused("layer_types has layers that slide, and sliding_window does not say how far they look back")
     return [window or None if kind in SLIDING else None for kind in types[:layers]]

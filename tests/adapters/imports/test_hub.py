@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 from headers import in_bf16, safetensors_header, write_safetensors
 
@@ -44,7 +44,7 @@ class Hub:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # noqa: N802  the name of the library
+            def do_GET(self) -> None:
                 outer.asked.append((self.path, self.headers["Range"], self.headers["Authorization"] or ""))
                 if not outer.answer(self):
                     outer.give(self)
@@ -77,7 +77,7 @@ class Hub:
 def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub with a model in two shards of zeros."""
     running = Hub()
-    thread = threading.Thread(target=running.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=running.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.url)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
@@ -121,6 +121,7 @@ def test_a_header_longer_than_the_first_request_is_fetched_whole(local: Hub, mon
     monkeypatch.setattr(hub, "FIRST_BYTES", 64)
 
     assert import_model("hf://org/name").total == TOTAL
+    assert {asked for path, asked, _ in local.asked if path.endswith(FIRST)} >= {"bytes=0-63"}
 
 
 def test_a_model_in_one_file_has_no_index(local: Hub, tmp_path: Path) -> None:
@@ -231,7 +232,7 @@ def test_without_a_hub_the_answer_is_what_to_do(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
 
     with pytest.raises(
-        Unavailable, match="no hub answers .*; set .HF_ENDPOINT to a hub that can be reached, or download"
+        Unavailable, match=r"no hub answers .*; set .HF_ENDPOINT to a hub that can be reached, or download"
     ):
         import_model("hf://org/name")
 

@@ -86,7 +86,7 @@ def built(name: str, settings: Mapping[str, Any]) -> tuple[list[Weight], dict[st
 def test_what_transformers_builds_comes_back_whole(name: str, settings: dict[str, Any], kv: int) -> None:
     found, config, total = built(name, settings)
 
-    architecture, _ = architecture_of(found, config)
+    architecture = architecture_of(found, config)
 
     assert parameters(architecture).total == total
     assert kv_bytes_per_token(architecture, 2) == kv
@@ -108,7 +108,7 @@ def decoder(**changes: tuple[int, ...] | None) -> list[Weight]:
 
 
 def of(found: list[Weight], **config: Any) -> Architecture:
-    return architecture_of(found, {"num_attention_heads": 4} | config)[0]
+    return architecture_of(found, {"num_attention_heads": 4} | config)
 
 
 def test_what_no_dimension_explains_is_counted_where_it_lies() -> None:
@@ -138,6 +138,10 @@ EXPERTS = {"model__layers__1__mlp__router__weight": (8, 64)} | {
 }
 
 
+COMPRESSED: dict[str, Any] = {f"model__layers__1__self_attn__{name}_proj__weight": None for name in "qkvo"}
+COMPRESSED |= {"model__layers__1__attn__wkv__weight": (48, 64), "model__layers__1__attn__wo_x__weight": (32, 64)}
+
+
 class Case(NamedTuple):
     """What is wrong, and what is said about it."""
 
@@ -159,6 +163,10 @@ class Case(NamedTuple):
         pytest.param(Case({}, {"num_attention_heads": "4"}, Invalid, "num_attention_heads"), id="text for a number"),
         pytest.param(Case({}, {"layer_types": ["mystery"] * 3}, Refused, "mystery"), id="an unknown kind of layer"),
         pytest.param(Case({}, {"layer_types": ["sliding_attention"] * 3}, Refused, "how far they"), id="no window"),
+        pytest.param(Case({}, {"sliding_window": 32}, Refused, "which layers look back"), id="a window of whom"),
+        pytest.param(Case({}, {"num_kv_shared_layers": 1}, Refused, "layers share a cache"), id="a shared cache"),
+        pytest.param(Case(COMPRESSED, {}, Refused, "wkv.weight does is not known"), id="attention of another kind"),
+        pytest.param(Case({"model__layers__1__memory__weight": (64, 200)}, {}, Refused, "memory"), id="much unknown"),
         pytest.param(Case({"model__embed_tokens__weight": None}, {}, Invalid, "embedding"), id="no embedding"),
         pytest.param(Case(EXPERTS, {}, Refused, "how many of its 8 experts"), id="experts without a number"),
         pytest.param(
