@@ -29,7 +29,7 @@ def register(models: typer.Typer) -> None:
         source: Annotated[
             str,
             typer.Argument(
-                help="A model folder, a config.json, a .safetensors or .gguf file, or hf://organisation/name[@revision].",
+                help="A model folder, a config.json, a .safetensors or .gguf file, or hf://organisation/name@revision.",
                 show_default=False,
             ),
         ],

@@ -23,9 +23,9 @@ SETTINGS_FILES = (
     "model.safetensors.index.json",
 )
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
-LARGEST_SETTINGS_BYTES = 64 << 20
+LARGEST_SETTINGS_BYTES = 16 << 20  # an index over many shards; a config has some kilobytes
 LENGTH_BYTES = 8  # of the length that opens a safetensors file
-LARGEST_HEADER_BYTES = 100 << 20
+LARGEST_HEADER_BYTES = 16 << 20  # the largest shards have a few megabytes
 
 Json = dict[str, object]
 
