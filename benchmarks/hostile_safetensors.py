@@ -120,7 +120,7 @@ def _write(rng: random.Random, path: Path, header: bytes, payload: int) -> None:
         length = rng.choice((*LENGTHS, length + 1, length - 1))
     payload = max(0, payload + (rng.choice((-1, 1, 100, -(payload // 2))) if rng.random() < 0.05 else 0))
     with path.open("wb") as file:
-        file.write(length.to_bytes(8, "little", signed=False) + header)
+        file.write(max(length, 0).to_bytes(8, "little") + header)
         file.truncate(8 + len(header) + payload)
     if rng.random() < 0.05:
         with path.open("r+b") as file:
