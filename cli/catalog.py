@@ -49,9 +49,9 @@ def alike(wanted: str | None, known: Iterable[str], what: str) -> frozenset[str]
     found = frozenset(value for value in values if value.casefold() == folded)
     found = found or frozenset(value for value in values if folded and folded in value.casefold())
     if not found:
-        from orchestrator.lookup import nearest_names
+        from orchestrator.lookup import did_you_mean
 
-        raise Invalid(f"no {what} is like {wanted[:80]!r}{nearest_names(wanted, values)}")
+        raise Invalid(f"no {what} is like {wanted[:80]!r}{did_you_mean(wanted, values)}")
     return found
 
 

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.options import chip_names, model_names, quantization_names
+from cli.options import chip_names, engine_names, model_names, quantization_names
 from cli.output import Output, OutputOption, bytes_for_people, draw, show
 
 FEW, SHOWN = 1, 6  # noes that are printed beside a yes, and beside a no
+MOST = 65_536  # sequences that are asked for and looked for at most
 
 
 def register(app: typer.Typer) -> None:
@@ -45,9 +46,10 @@ def register(app: typer.Typer) -> None:
         context: Annotated[
             str, typer.Option(help="Longest prompt and answer together, in tokens; 32k is 32768.")
         ] = "4k",
-        concurrency: Annotated[int, typer.Option(min=1, max=65536, help="Sequences that run together.")] = 1,
+        concurrency: Annotated[int, typer.Option(min=1, max=MOST, help="Sequences that run together.")] = 1,
         engine: Annotated[
-            str | None, typer.Option(help="An engine of the chip; the first that reads it, without.")
+            str | None,
+            typer.Option(help="An engine of the chip; the first that reads it, without.", autocompletion=engine_names),
         ] = None,
         per_node: Annotated[
             int | None, typer.Option(min=1, max=1024, help="Chips in a node; the usual, without.")
@@ -93,7 +95,10 @@ def print_fit(value: dict[str, Any]) -> None:
         _print_settings(value)
     else:
         typer.echo(f"{value['model']} on {value['chip']}: does not fit")
-    for no in value["rejected"][: FEW if value["fits"] else SHOWN]:
+    different: dict[tuple[str, ...], dict[str, str]] = {}
+    for no in value["rejected"]:
+        different.setdefault((no["rule"], no["need"], no["have"]), no)
+    for no in list(different.values())[: FEW if value["fits"] else SHOWN]:
         hint = f"; {no['hint']}" if "hint" in no else ""
         typer.echo(f"  not {no['subject']} ({no['rule']}): needs {no['need']}, has {no['have']}{hint}")
     if value["unverified"]:
@@ -102,9 +107,8 @@ def print_fit(value: dict[str, Any]) -> None:
 
 def _print_found(value: dict[str, Any]) -> None:
     if value["memory"]:
-        draw(_title(value), ("part", "bytes", "how it comes"), _rows(value))
-    else:
-        typer.echo(_title(value))
+        title = f"{value['model']} on {value['chips']} x {value['chip']}, {value['parallelism']}"
+        draw(f"{title}: memory of the fullest chip", ("part", "bytes", "how it comes"), _rows(value))
     verdict = "fits" if value["fits"] else "does not fit"
     typer.echo(f"{value['model']} {value['quantization']} {verdict} on {value['chips']} x {value['chip']}.")
     if value["checkpoint"]:
@@ -114,13 +118,10 @@ def _print_found(value: dict[str, Any]) -> None:
         at_once, tokens = _many(value["sequences"], "sequence"), f"{value['contextTokens']:,} tokens"
         longest, most = value["longestContextTokens"], value["mostSequences"]
         typer.echo(f"  longest context with {at_once}: {f'{longest:,} tokens' if longest else 'none fits'}")
-        typer.echo(f"  most sequences of {tokens}: {f'{most:,}' if most else 'none fits'}")
+        more = " or more" if most == MOST else ""
+        typer.echo(f"  most sequences of {tokens}: {f'{most:,}{more}' if most else 'none fits'}")
     fewest = value["fewestChips"]
-    typer.echo(f"  fewest chips that would do: {fewest or 'none, up to 64 nodes'}")
-
-
-def _title(value: dict[str, Any]) -> str:
-    return f"{value['model']} on {value['chips']} x {value['chip']}, {value['parallelism']}: memory of the fullest chip"
+    typer.echo(f"  fewest chips that would do: {fewest or 'none'}")
 
 
 def _rows(value: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -132,7 +133,7 @@ def _rows(value: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("weights", m["weightsBytes"], f"{value['parameters'] / 1e9:.2f} B parameters in {value['quantization']}"),
         ("cache", m["kvCacheBytes"], f"{cache} of {value['contextTokens']:,} tokens"),
         ("activations", m["activationsBytes"], "of one step"),
-        ("buffers", m["buffersBytes"], "captured graphs, communication"),
+        ("buffers", m["buffersBytes"], "captured graphs, communication, the chip's runtime"),
         ("engine", m["engineBytes"], "the program itself"),
         ("together", m["totalBytes"], ""),
         ("usable", value["usableBytes"], f"of {bytes_for_people(value['chipBytes'])} on a chip"),
@@ -142,11 +143,16 @@ def _rows(value: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _print_settings(value: dict[str, Any]) -> None:
-    """A model that is no decoder, or whose dimensions nobody published."""
+    """A model that is no decoder, or whose dimensions nobody published: memory alone is compared."""
     for one in value["settings"]:
         typer.echo(f"  {one['setting']}: {one['written']}, {'fits' if one['fits'] else 'does not fit'}")
     weights = bytes_for_people(value["weightsAtLeastBytes"])
-    typer.echo(f"{value['model']} has no published dimensions of a decoder; weights alone take {weights} in 16 bits.")
+    typer.echo(f"{value['model']} has no published dimensions of a decoder, so nothing is added up.")
+    typer.echo(f"  weights alone take {weights} in 16 bits; a chip has {bytes_for_people(value['usableBytes'])} to use")
+    if value["settings"]:
+        typer.echo(
+            "  settings are compared by the memory they were seen to need; whether an engine runs them is not known"
+        )
 
 
 def _many(count: int, what: str) -> str:

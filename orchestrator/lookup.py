@@ -5,7 +5,6 @@ Called by the commands that answer from the catalog alone. Documents are checked
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,15 +12,18 @@ from typing import TypeVar, get_args
 
 from orchestrator import wiring
 from orchestrator.api.kinds import Catalog
+from orchestrator.api.names import nearest_names
 from orchestrator.api.quantities import MEMORY
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
 from orchestrator.core.configurations import known_quantization
+from orchestrator.core.cuts import has_experts
 from orchestrator.core.sizing import LONGEST_TOKENS, Question, node_of
 from orchestrator.errors import Invalid
 from orchestrator.settings import Settings
 
 T = TypeVar("T")
+SHOWN = 8  # names, where none is near
 _TOKENS = re.compile(r"([0-9]{1,9})([kKmM]?)")
 
 
@@ -47,17 +49,16 @@ def named(known: Mapping[str, T], name: str, what: str) -> T:
     """The entry of that name. Raises Invalid with the nearest names."""
     if name in known:
         return known[name]
-    raise Invalid(f"no {what} is named {name[:80]!r}{nearest_names(name, known)}")
+    raise Invalid(f"no {what} is named {name[:80]!r}{did_you_mean(name, known)}")
 
 
-def nearest_names(name: str, known: Iterable[str]) -> str:
-    """`; did you mean …?`, or how to see all names."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name.lower()[:80], names, n=3, cutoff=0.5)
-    near += [one for one in names if name and name.lower() in one and one not in near][:3]
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean …?`, or the first of the names there are."""
+    near, names = nearest_names(name, known), sorted(known)
     if near:
-        return f"; did you mean {' or '.join(near[:4])}?"
-    return f"; known: {', '.join(names[:8])}{f' and {len(names) - 8} more' if len(names) > 8 else ''}"  # noqa: PLR2004  a line
+        return f"; did you mean {' or '.join(near)}?"
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"; known: {', '.join(names[:SHOWN])}{more}"
 
 
 def fit_question(wish: FitWish, settings: Settings) -> tuple[Question, Catalog]:
@@ -71,8 +72,11 @@ def fit_question(wish: FitWish, settings: Settings) -> tuple[Question, Catalog]:
         raise Invalid(f"{wish.engine[:80]!r} is no engine of {wish.chip}; its engines: {known}")
     quantization = known_quantization(wish.quantization) if wish.quantization else None
     if wish.quantization and quantization is None:
-        near = nearest_names(wish.quantization, get_args(Quantization))
+        near = did_you_mean(wish.quantization, get_args(Quantization))
         raise Invalid(f"no quantization is named {wish.quantization[:80]!r}{near}")
+    architecture = model.spec.architecture
+    if wish.expert and architecture is not None and not has_experts(architecture):
+        raise Invalid(f"--ep: {wish.model} has no experts to spread; leave it out")
     pool = Pool(profile=wish.chip, chips=wish.per_node or node_of(profile, cluster))
     if wish.memory is not None:
         try:
@@ -99,6 +103,6 @@ def _tokens(written: str) -> int:
     """`32k` is 32768."""
     match = _TOKENS.fullmatch(written.strip())
     tokens = int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20}[match[2].lower()] if match else 0
-    if not 0 < tokens <= LONGEST_TOKENS * 2:
+    if not 0 < tokens <= LONGEST_TOKENS:
         raise Invalid(f"--context {written[:40]!r} is no number of tokens; write one such as 4096, 32k or 1m")
     return tokens

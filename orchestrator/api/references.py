@@ -6,7 +6,6 @@ a placement exists is the planner's question; here only names are looked up.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterable, Iterator
 
 from orchestrator.api.cluster import KubernetesProfile
@@ -15,6 +14,7 @@ from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.load import Loaded
 from orchestrator.api.model import Model
+from orchestrator.api.names import nearest_names
 from orchestrator.api.scalars import short
 from orchestrator.api.service import ModelService, Tier
 from orchestrator.api.site import Site
@@ -103,7 +103,7 @@ def _twice(together: Iterable[Loaded]) -> Iterator[Problem]:
 
 def _nothing(what: str, name: str, known: Collection[str]) -> str:
     """That a name refers to nothing, with the nearest names there are."""
-    near = difflib.get_close_matches(name.lower(), sorted(known), n=2)
+    near = nearest_names(name, known)
     shown = sorted(known)
     listed = ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
     meant = f"; did you mean {' or '.join(near)}?" if near else ";"

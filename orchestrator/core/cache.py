@@ -2,7 +2,7 @@
 
 Three kinds are told apart, because they grow differently: what every further token adds, what an index of sparse
 attention adds beside it, and what a sequence holds from its first token on (linear attention, a window that slides).
-Called by `orchestrator.core.memory` and `orchestrator.core.performance`.
+Called by `orchestrator.core.memory`, `performance`, `model_view` and `sizing_view`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Kept:
 
 
 def kept(a: Architecture) -> Iterator[Kept]:
-    """What each group of layers keeps; a compressed layer has two entries, its window and its compressed past."""
+    """What each group of layers keeps; a compressed layer has several: window, entries and their index."""
     for layers in a.layers:
         yield from _kept(layers)
 
@@ -46,9 +46,10 @@ def _kept(layers: Layers) -> Iterator[Kept]:
     elif (c := layers.compressed) is not None:
         yield Kept(n, c.head_dim, 0, c.window, 0, 1)
         if c.tokens_per_entry is not None:
-            index = c.indexer.head_dim if c.indexer else 0  # kept as wide as the entries
             top = c.indexer.top_tokens * c.tokens_per_entry if c.indexer else None
-            yield Kept(n, (c.head_dim + index) / c.tokens_per_entry, 0, None, 0, 1, top)
+            yield Kept(n, c.head_dim / c.tokens_per_entry, 0, None, 0, 1, top)
+        if c.tokens_per_entry is not None and c.indexer is not None:  # scanned whole, in the type of the entries
+            yield Kept(n, c.indexer.head_dim / c.tokens_per_entry, 0, None, 0, 1)
     elif (s := layers.linear) is not None:
         yield Kept(n, 0, 0, None, _state(s) + _convolution(s), s.value_heads)
 

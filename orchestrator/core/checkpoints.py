@@ -70,6 +70,18 @@ def instead(model: Model, engine: Engine, profile: HardwareProfile) -> tuple[Che
     return tuple(found.values())
 
 
+def worth_trying(model: Model, engine: Engine, profile: HardwareProfile) -> tuple[Quantization, ...]:
+    """What can be loaded, and the model's own, so that its refusal is told; all the engine reads when that is nothing.
+
+    Sorted. The edge build makes whatever it reads.
+    """
+    loadable = {one.quantization for one in _loadable(model, profile, list(_readable(model, engine, profile)))}
+    own = {model.spec.native} if model.spec.native else set()
+    if engine.spec.recipe == "edge" or not loadable | own:
+        return readable_quantizations(model, engine, profile)
+    return tuple(sorted(loadable | own))
+
+
 def readable_quantizations(model: Model, engine: Engine, profile: HardwareProfile) -> tuple[Quantization, ...]:
     """What the engine runs of such a model on this chip, sorted."""
     return tuple(sorted({one.quantization for one in _readable(model, engine, profile)}))

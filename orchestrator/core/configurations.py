@@ -19,10 +19,18 @@ from orchestrator.api.site import Pool, Site
 from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts
 from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, readable_quantizations
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, worth_trying
 from orchestrator.core.cuts import cuts_of, show_cut
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.memory import STORAGE, Memory, chip_memory, edge_memory, usable_bytes, whole_bytes
+from orchestrator.core.memory import (
+    STORAGE,
+    Memory,
+    chip_memory,
+    edge_memory,
+    reserved_bytes,
+    usable_bytes,
+    whole_bytes,
+)
 from orchestrator.core.performance import Prediction, Runner, compute_fact, predict, unknown
 from orchestrator.core.world import Configuration, PoolId, World
 
@@ -91,7 +99,7 @@ def _in_pool(ask: Ask, place: Place, catalog: Catalog, world: World) -> Iterator
             name = f"{place.id} {place.pool.profile} {engine.metadata.name}"
             yield Rejected(name, Why.ENGINE, "a way to launch it", "none here yet")
             continue
-        for quantization in ask.tier.quantization or readable_quantizations(ask.model, engine, place.profile):
+        for quantization in ask.tier.quantization or worth_trying(ask.model, engine, place.profile):
             yield from _with(ask, place, engine, quantization, catalog=catalog, world=world)
 
 
@@ -207,6 +215,7 @@ def _largest_that_fits(
                 runner.cut,
                 sequences=sequences,
                 context_tokens=context,
+                reserved_bytes=reserved_bytes(place.profile, place.pool),
                 board=runner.profile.spec.place == "edge",
             )
         prediction = predict(runner, ask.workload, sequences=sequences, round_trip_s=round_trip)
@@ -239,41 +248,41 @@ def _at_risk(ask: Ask, prediction: Prediction) -> tuple[str, ...]:
     )
 
 
-def unverified_numbers(facts: Mapping[str, Fact[float] | None], place: str, pool: Pool, model: Model) -> Iterator[str]:
+def unverified_numbers(
+    profile: HardwareProfile, pool: Pool, model: Model, further: Mapping[str, Fact[float] | None]
+) -> Iterator[str]:
     """Numbers an answer rests on that nobody verified.
 
     Args:
-        facts: the numbers of the profile that were used, by what they are.
-        place: name of the profile.
-        pool: what its nodes report goes before the profile's memory.
-        model: its licence and dimensions are looked at too.
+        profile: its memory is looked at, unless the pool says it.
+        pool: what its nodes report goes before the profile.
+        model: its licence and dimensions are looked at.
+        further: other numbers of the profile that were used, by what they are.
     """
-    for what, fact in facts.items():
-        if fact is not None and fact.status == "unverified" and not (what == "memory" and pool.memory):
-            yield f"{place} {what}"
+    spec, name = profile.spec, profile.metadata.name
+    memory = spec.allocatable or spec.memory
+    if pool.memory is None and pool.slice is None and memory.value is not None:
+        if len(spec.memory_sizes) > 1:
+            sizes = ", ".join(fit.size(size) for size in spec.memory_sizes)
+            yield f"{name} memory {fit.size(memory.value)} (sold with {sizes}; the node's tool says which)"
+        elif memory.status == "unverified":
+            yield f"{name} memory"
+    for what, fact in further.items():
+        if fact is not None and fact.status == "unverified":
+            yield f"{name} {what}"
     if model.spec.licence.status == "unverified":
         yield f"{model.metadata.name} licence"
     if model.spec.confidence == "low":
         yield f"{model.metadata.name} dimensions"
 
 
-def memory_of_several(profile: HardwareProfile, pool: Pool) -> Iterator[str]:
-    """That the memory was taken from a name which is sold in several sizes."""
-    spec = profile.spec
-    if len(spec.memory_sizes) > 1 and pool.memory is None and spec.memory.value is not None:
-        sizes = ", ".join(fit.size(size) for size in spec.memory_sizes)
-        taken = fit.size(spec.memory.value)
-        yield f"{profile.metadata.name} memory {taken} (sold with {sizes}; the node's tool says which)"
-
-
 def _unverified(place: Place, runner: Runner, model: Model, checkpoint: Checkpoint) -> tuple[str, ...]:
     spec, peak = place.profile.spec, compute_fact(place.profile, runner.quantization)
-    facts: dict[str, Fact[float] | None] = {"memory": spec.memory, "bandwidth": spec.bandwidth}
+    facts: dict[str, Fact[float] | None] = {"bandwidth": spec.bandwidth}
     facts |= {f"peak {peak[0]}": peak[1]} if peak else {}
     if runner.cut.tensor > 1 and spec.node_link:
         facts["link between chips"] = spec.node_link.bandwidth
     if runner.nodes > 1 and spec.network:
         facts["network"] = spec.network.bandwidth
-    named = unverified_numbers(facts, place.profile.metadata.name, place.pool, model)
     reads = () if checkpoint.verified else (f"that {runner.engine.metadata.name} reads {checkpoint.format}",)
-    return tuple(sorted({*named, *memory_of_several(place.profile, place.pool), *reads}))
+    return tuple(sorted({*unverified_numbers(place.profile, place.pool, model, facts), *reads}))

@@ -1,9 +1,9 @@
 """How a replica is cut over chips and nodes. Pure.
 
-Tensor ranks are a power of two within a node, because query heads are dealt to them evenly; that is our rule, whatever
-else the platform accepts. Over several nodes a mixture of experts has one data rank a node and its experts on all
-chips, a dense model one pipeline stage a node. Called by `orchestrator.core.configurations` and
-`orchestrator.core.sizing`.
+Plans take a power of two of tensor ranks within a node; that is our rule, whatever else the platform accepts. Over
+several nodes a mixture of experts has one data rank a node and its experts on all chips. A dense model would have one
+pipeline stage a node, which `headwater fit` sizes and no plan takes. Called by `orchestrator.core.configurations`,
+`orchestrator.core.sizing` and `orchestrator.lookup`.
 """
 
 from __future__ import annotations
@@ -28,15 +28,18 @@ def cuts_of(
     if profile.spec.kind == "cpu":
         yield Parallelism(), 1
         return
-    tensor = 1
-    while tensor <= pool.chips:
-        if tensor in counts and divides_heads(a, tensor):
-            yield Parallelism(tensor=tensor, expert=has_experts(a) and tensor > 1), 1
-        tensor *= 2
+    tensors = [n for n in counts if n.bit_count() == 1 and shares_heads(a, n)]
+    for tensor in tensors:
+        yield Parallelism(tensor=tensor, expert=has_experts(a) and tensor > 1), 1
     nodes = 2
-    while has_experts(a) and nodes <= pool.nodes and pool.chips in counts:
+    while has_experts(a) and nodes <= pool.nodes and pool.chips in tensors and spans_nodes(profile, pool):
         yield Parallelism(tensor=pool.chips, data=nodes, expert=True), nodes
         nodes *= 2
+
+
+def spans_nodes(profile: HardwareProfile, pool: Pool) -> bool:
+    """Whether one replica may have chips of several nodes: not of edge boards, and not of slices."""
+    return profile.spec.place == "datacenter" and pool.slice is None
 
 
 def whole_cut(a: Architecture, chips: int, per_node: int) -> Parallelism:
@@ -49,16 +52,30 @@ def whole_cut(a: Architecture, chips: int, per_node: int) -> Parallelism:
     return Parallelism(tensor=per_node, pipeline=nodes)
 
 
-def divides_heads(a: Architecture, tensor: int) -> bool:
-    """Whether the query heads of every layer can be dealt to so many tensor ranks."""
-    return all(count % tensor == 0 for count in heads(a))
+def shares_heads(a: Architecture, tensor: int) -> bool:
+    """Whether so many tensor ranks get equally many heads in every layer; the few key heads may be repeated instead."""
+    queries, keys = heads(a)
+    dealt = all(count % tensor == 0 for count in queries)
+    return dealt and all(count % tensor == 0 or tensor % count == 0 for count in keys)
 
 
-def heads(a: Architecture) -> tuple[int, ...]:
-    """Query heads (of linear attention: value heads) of the layers that mix tokens, each number once."""
-    kinds = (layers.grouped or layers.latent or layers.compressed for layers in a.layers)
-    counts = {kind.heads for kind in kinds if kind}
-    return tuple(sorted(counts | {layers.linear.value_heads for layers in a.layers if layers.linear}))
+def heads(a: Architecture) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Query heads and key heads of the layers that mix tokens, each number once.
+
+    Linear attention counts its value heads as queries. Latent and compressed attention have no key heads to deal out.
+    """
+    one = {kind.heads for layers in a.layers if (kind := layers.latent or layers.compressed)}
+    grouped = [layers.grouped for layers in a.layers if layers.grouped]
+    linear = [layers.linear for layers in a.layers if layers.linear]
+    queries = one | {kind.heads for kind in grouped} | {kind.value_heads for kind in linear}
+    keys = {kind.kv_heads for kind in grouped} | {kind.key_heads for kind in linear}
+    return tuple(sorted(queries)), tuple(sorted(keys))
+
+
+def show_heads(a: Architecture) -> str:
+    """`64 query and 8 key heads`, for people."""
+    queries, keys = (" or ".join(map(str, counts)) for counts in heads(a))
+    return f"{queries} query and {keys} key heads" if keys else f"{queries} heads"
 
 
 def show_cut(cut: Parallelism, nodes: int) -> str:

@@ -2,7 +2,7 @@
 
 Weights by quantization, what sequences keep by kind of attention, activations, buffers, and what the engine keeps for
 itself. A built artifact's measured needs replace the estimate. What one sequence keeps is `orchestrator.core.cache`;
-whether it all fits is decided in `orchestrator.core.fit`.
+whether it all fits is decided in `orchestrator.core.fit`. Called by `orchestrator.core.configurations` and `sizing`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Storage:
     embedding: float = 2
     head: float = 2
     kv: float = 2  # bytes per cached number
+    copies_tied: bool = False  # a head that is tied to the table is stored beside it all the same
 
 
 _FP8 = 1 + 4 / 16384  # one fp32 scale per block of 128 x 128
@@ -59,8 +60,8 @@ STORAGE: Mapping[Quantization, Storage] = {
     "w2a16": Storage(0.25 + 2 / 64),
     "gguf-q4": Storage(0.606, embedding=0.606, head=0.82),  # Q4_K_M: 4.85 bits, the head in Q6_K
     "gguf-q8": Storage(34 / 32, embedding=34 / 32, head=34 / 32),
-    "int8": Storage(_EDGE8, embedding=4, head=_EDGE8, kv=4),  # the edge build: fp32 table and cache
-    "int4": Storage(_EDGE4, embedding=4, head=_EDGE4, kv=4),
+    "int8": Storage(_EDGE8, embedding=4, head=_EDGE8, kv=4, copies_tied=True),  # the edge build: fp32 table and cache
+    "int4": Storage(_EDGE4, embedding=4, head=_EDGE4, kv=4, copies_tied=True),
 }
 
 EDGE_RUNTIME_BYTES = 192 * MIB  # Python, ONNX Runtime and the server before any weight, measured
@@ -93,16 +94,21 @@ class Memory:
 def weight_bytes(a: Architecture, quantization: Quantization) -> int:
     """All weights as stored; what stands beside the decoder stays in 16 bits."""
     p, s = parameters(a), STORAGE[quantization]
-    head = 0 if p.tied and s.head == s.embedding else p.head
-    return round(_body_bytes(p, s) + _experts_bytes(p, s) + p.embedding * s.embedding + head * s.head)
-
-
-def _body_bytes(p: Parameters, s: Storage) -> float:
-    return p.dense * s.body + p.beside * max(2, min(s.body, 4))
+    return round(p.dense * s.body + _experts_bytes(p, s) + _ends_bytes(p, s))
 
 
 def _experts_bytes(p: Parameters, s: Storage) -> float:
     return p.routed_experts * (s.body if s.experts is None else s.experts)
+
+
+def _ends_bytes(p: Parameters, s: Storage, *, apart: bool = False) -> float:
+    """What stands before the layers and after them; `apart`, in two pipeline stages, the larger of both."""
+    before, head = p.embedding * s.embedding, p.head * s.head
+    beside = p.beside * max(2, min(s.body, 4))
+    if apart:
+        return max(before + beside, head)
+    tables = max(before, head) if p.tied and not s.copies_tied else before + head
+    return tables + beside
 
 
 def edge_memory(
@@ -128,12 +134,14 @@ def chip_memory(
     *,
     sequences: int,
     context_tokens: int,
+    reserved_bytes: int = 0,
     board: bool = False,
 ) -> Memory:
     """Memory of the fullest chip of an accelerator replica.
 
     Routed experts are spread over every chip with expert parallelism, else over the tensor group. The rest is split by
-    tensor and pipeline and repeated per data rank. A latent cache is repeated on every tensor rank.
+    tensor and repeated per data rank. Pipeline stages share the layers; the fullest has one more where they do not
+    divide, and the tables of one end. A latent cache is repeated on every tensor rank.
 
     Args:
         a: the architecture.
@@ -141,17 +149,19 @@ def chip_memory(
         cut: how the replica is cut.
         sequences: that run together, spread over the data ranks.
         context_tokens: longest prompt and answer of each.
+        reserved_bytes: what the engine leaves alone of the chip; captured graphs lie there as far as they have room.
         board: the chip is an edge board, whose runtime captures no large graphs.
     """
     p, s = parameters(a), STORAGE[quantization]
-    group = cut.tensor * cut.pipeline
-    experts = _experts_bytes(p, s) / (cut.chips if cut.expert else group)
-    tables = p.embedding * s.embedding + (0 if p.tied else p.head * s.head)
-    rest = (_body_bytes(p, s) + tables) / group
+    layers = sum(group.count for group in a.layers)
+    stage = math.ceil(layers / cut.pipeline) / layers
+    experts = stage * _experts_bytes(p, s) / (cut.tensor * (cut.data if cut.expert else 1))
+    rest = (stage * p.dense * s.body + _ends_bytes(p, s, apart=cut.pipeline > 1)) / cut.tensor
     per_rank = math.ceil(sequences / cut.data)
-    kv_cache = per_rank * sequence_bytes(a, context_tokens, s.kv, tensor=cut.tensor) / cut.pipeline
+    kv_cache = per_rank * stage * sequence_bytes(a, context_tokens, s.kv, tensor=cut.tensor)
     activations = (BOARD_TOKENS if board else BATCHED_TOKENS) * a.hidden_size * ACTIVATION_NUMBERS * 2
-    buffers = BOARD_BYTES if board else GRAPH_BYTES + (COMMUNICATION_BYTES if cut.chips > 1 else 0)
+    graphs = BOARD_BYTES if board else max(0, GRAPH_BYTES - reserved_bytes)
+    buffers = graphs + (COMMUNICATION_BYTES if cut.chips > 1 and not board else 0)
     return Memory(math.ceil(experts + rest), math.ceil(kv_cache), activations, buffers, 0, measured=False)
 
 
@@ -164,6 +174,11 @@ def whole_bytes(profile: HardwareProfile, pool: Pool | None = None) -> int | Non
         return int(pool.slice or pool.memory or 0)
     fact = profile.spec.allocatable or profile.spec.memory
     return None if fact.value is None else int(fact.value)
+
+
+def reserved_bytes(profile: HardwareProfile, pool: Pool | None = None) -> int:
+    """What an engine leaves alone of one chip."""
+    return (whole_bytes(profile, pool) or 0) - usable_bytes(profile, pool)
 
 
 def usable_bytes(profile: HardwareProfile, pool: Pool | None = None) -> int:

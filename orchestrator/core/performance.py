@@ -5,7 +5,7 @@ computing, plus what the chips tell each other, plus the engine's own overhead. 
 engine; their 10th and 90th percentile give every prediction its band.
 
 Sources: expected distinct experts and the step formula follow the usual roofline of MoE decoding; constants are in the
-catalog with their origin.
+catalog with their origin. Called by `orchestrator.core.configurations`.
 """
 
 from __future__ import annotations

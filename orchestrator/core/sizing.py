@@ -19,14 +19,14 @@ from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
 from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts, check_count
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, readable_quantizations
-from orchestrator.core.cuts import divides_heads, heads, show_cut, whole_cut
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, worth_trying
+from orchestrator.core.cuts import shares_heads, show_cut, show_heads, spans_nodes, whole_cut
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.memory import Memory, chip_memory, edge_memory, usable_bytes, whole_bytes
+from orchestrator.core.memory import Memory, chip_memory, edge_memory, reserved_bytes, usable_bytes, whole_bytes
 from orchestrator.core.performance import compute_fact
 from orchestrator.core.world import Parallelism
 
-LONGEST_TOKENS = 10_000_000  # where the model says no limit
+LONGEST_TOKENS = 10 << 20  # asked for at most, and looked for where the model says no limit
 MOST_SEQUENCES = 65_536
 MOST_NODES = 64
 
@@ -38,7 +38,9 @@ class Question:
     Attributes:
         pool: one node: chips in it, memory and labels as its tools report them.
         chips: of the replica; None asks for the fewest that do.
-        tensor: ranks of each kind of parallelism, together all chips; None leaves the usual cut.
+        tensor: tensor ranks; None leaves the usual cut.
+        pipeline: pipeline stages; what chips are left after both are data ranks.
+        expert: experts are spread over all chips; None leaves the usual.
     """
 
     model: Model
@@ -63,7 +65,7 @@ class Answer:
         memory: of the fullest chip; None when a rule said no before anything was added up.
         longest_tokens: longest context that fits with the same sequences; 0 when none.
         most_sequences: most sequences that fit with the same context; 0 when none.
-        fewest_chips: that fit the question; None when no number up to 64 nodes does.
+        fewest_chips: that fit the question in the usual cut; None when no number up to 64 nodes does.
     """
 
     engine: str
@@ -90,7 +92,7 @@ def answer(question: Question, catalog: Catalog) -> tuple[Answer | None, tuple[R
     a, profile = question.model.spec.architecture, question.profile
     subject = f"{question.model.metadata.name} on {profile.metadata.name}"
     if a is None:
-        return None, (Rejected(subject, Why.UNKNOWN, "dimensions of the model", "not published"),)
+        return None, (Rejected(subject, Why.UNKNOWN, "dimensions of the model", "none that are published"),)
     if whole_bytes(profile, question.pool) is None:
         hint = "say it with --memory, as the node's tool reports it"
         return None, (Rejected(subject, Why.UNKNOWN, "memory of the chip", "no figure", hint),)
@@ -107,8 +109,10 @@ def answer(question: Question, catalog: Catalog) -> tuple[Answer | None, tuple[R
         else:
             one = _Sizes(a, question, engine, checkpoint, catalog.cluster_of(profile), name).answer()
             answers.append(one)
+            if one.refused is None and (checkpoint.verified or question.engine):
+                break
             rejections += [one.refused] if one.refused else []
-    if not rejections:
+    if not rejections and not answers:
         known = ", ".join(profile.spec.engines) or "none"
         rejections.append(Rejected(subject, Why.ENGINE, question.engine or "an engine", known))
     best = min(answers, key=lambda one: _rank(question, one), default=None)
@@ -139,16 +143,14 @@ def _ways(question: Question, catalog: Catalog) -> Iterator[tuple[Engine, Quanti
         if question.quantization:
             yield engine, question.quantization
             continue
-        others = readable_quantizations(question.model, engine, question.profile)
-        if native is not None:
-            yield engine, native
-        yield from ((engine, other) for other in _wide_first(others) if other != native)
+        tried = worth_trying(question.model, engine, question.profile)
+        yield from ((engine, one) for one in sorted(tried, key=lambda one: (one != native, _loss(one), one)))
 
 
-def _wide_first(quantizations: tuple[Quantization, ...]) -> tuple[Quantization, ...]:
-    """Those that lose least first."""
+def _loss(quantization: Quantization) -> int:
+    """Smaller for what loses less; what is converted to GGUF comes last."""
     order = ("bf16", "fp16", "fp8", "w8a8", "w8a16", "int8")
-    return tuple(sorted(quantizations, key=lambda one: (order.index(one) if one in order else len(order), one)))
+    return order.index(quantization) if quantization in order else len(order) + quantization.startswith("gguf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +166,9 @@ class _Sizes:
 
     def answer(self) -> Answer:
         q = self.question
-        fewest = self._fewest(q)
-        chips = q.chips or fewest or self._counts()[-1]
+        usual = replace(self, question=replace(q, tensor=None, pipeline=None, expert=None))
+        fewest = usual._fewest()  # noqa: SLF001  the same class
+        chips = q.chips or self._fewest() or self._most()
         cut = self._cut(chips)
         refused = self._refused(cut, chips)
         memory = None if refused else self._memory(cut, q.sequences, q.context_tokens)
@@ -190,51 +193,67 @@ class _Sizes:
             fewest_chips=fewest,
         )
 
-    def _fewest(self, q: Question) -> int | None:
-        """The fewest chips, in the usual cut, that platform and memory allow."""
-        usual = replace(self, question=replace(q, tensor=None, pipeline=None, expert=None))
-        for chips in self._counts():
-            cut = usual._cut(chips)  # noqa: SLF001  the same class
-            if self._refused(cut, chips) is None and self._fits(cut, q.sequences, q.context_tokens):
-                return chips
-        return None
+    def _fewest(self) -> int | None:
+        """The fewest chips that platform and memory allow, cut as the question says."""
+        q = self.question
+        fitting = (n for n in self._allowed() if self._fits(self._cut(n), q.sequences, q.context_tokens))
+        return next(fitting, None)
+
+    def _most(self) -> int:
+        """The most chips that the platform allows; without any, as many as the ranks asked for, to say why not."""
+        q = self.question
+        return max(self._allowed(), default=(q.tensor or 1) * (q.pipeline or 1))
+
+    def _allowed(self) -> Iterator[int]:
+        return (chips for chips in self._counts() if self._refused(self._cut(chips), chips) is None)
 
     def _counts(self) -> tuple[int, ...]:
         per_node = self.question.pool.chips
         if self.question.profile.spec.kind == "cpu":
             return (1,)
         within = accepted_counts(self.cluster, self.question.pool)
-        return within + tuple(per_node * nodes for nodes in range(2, MOST_NODES + 1) if per_node in within)
+        over = per_node in within and spans_nodes(self.question.profile, self.question.pool)
+        return within + tuple(per_node * nodes for nodes in range(2, MOST_NODES + 1) if over)
 
     def _cut(self, chips: int) -> Parallelism:
         q = self.question
         usual = whole_cut(self.a, chips, q.pool.chips)
+        expert = usual.expert and q.expert is not False
         if q.tensor is None and q.pipeline is None:
-            return usual if q.expert is None else replace(usual, expert=q.expert)
-        tensor = q.tensor or max(1, min(chips, q.pool.chips) // (q.pipeline or 1))
+            return replace(usual, expert=expert)
         pipeline = q.pipeline or 1
-        expert = usual.expert if q.expert is None else q.expert
+        tensor = q.tensor or max(1, min(chips // pipeline, q.pool.chips))
         return Parallelism(tensor, pipeline, max(1, chips // (tensor * pipeline)), expert)
 
     def _refused(self, cut: Parallelism, chips: int) -> Rejected | None:
-        """What the platform or the heads say about so many chips."""
-        per_node = self.question.pool.chips
-        if self.question.profile.spec.kind == "cpu":
-            return None if chips == 1 else Rejected(self.subject, Why.COUNT, f"{chips} machines", "1 for a replica")
+        """What the platform, the layers or the heads say about so many chips."""
         named = self._named(cut, chips)
+        return self._miscounted(chips, named) or self._miscut(cut, chips, named)
+
+    def _miscounted(self, chips: int, named: str) -> Rejected | None:
+        profile, per_node = self.question.profile, self.question.pool.chips
+        if profile.spec.kind == "cpu" and chips > 1:
+            return Rejected(self.subject, Why.COUNT, f"{chips} machines", "1 for a replica")
+        if chips > per_node and not spans_nodes(profile, self.question.pool):
+            return Rejected(named, Why.COUNT, f"{chips} chips", f"{per_node} on a board, and boards share no replica")
         if chips > per_node and chips % per_node:
-            return Rejected(named, Why.COUNT, f"{chips} chips", f"whole nodes of {per_node}", _next(chips, per_node))
-        refused = check_count(self.cluster, self.question.pool, min(chips, per_node), named)
-        if refused is not None:
-            return refused
+            hint = f"take {-(-chips // per_node) * per_node}"
+            return Rejected(named, Why.COUNT, f"{chips} chips", f"whole nodes of {per_node}", hint)
+        return check_count(self.cluster, self.question.pool, min(chips, per_node), named)
+
+    def _miscut(self, cut: Parallelism, chips: int, named: str) -> Rejected | None:
+        layers = sum(group.count for group in self.a.layers)
         if cut.chips != chips:
-            have = f"{cut.tensor} x {cut.pipeline} ranks"
+            have = f"{cut.tensor} tensor x {cut.pipeline} pipeline ranks"
             return Rejected(named, Why.COUNT, f"{chips} chips", have, "choose --tp and --pp that divide the chips")
-        if not divides_heads(self.a, cut.tensor):
-            have = f"{', '.join(map(str, heads(self.a)))} heads"
-            more = [n for n in self._counts() if n > chips and divides_heads(self.a, min(n, per_node))]
+        if cut.pipeline > layers:
+            return Rejected(named, Why.COUNT, f"a layer for each of {cut.pipeline} stages", f"{layers} layers")
+        if not shares_heads(self.a, cut.tensor):
+            node = self.question.pool.chips
+            more = [n for n in self._counts() if n > chips and shares_heads(self.a, min(n, node))]
             hint = f"take {more[0]}" if more else "choose --tp"
-            return Rejected(named, Why.COUNT, f"heads that divide by {cut.tensor}", have, hint)
+            need = f"heads that {cut.tensor} ranks share evenly"
+            return Rejected(named, Why.COUNT, need, show_heads(self.a), hint)
         return None
 
     def _memory(self, cut: Parallelism, sequences: int, tokens: int) -> Memory:
@@ -242,7 +261,15 @@ class _Sizes:
         if self.engine.spec.recipe == "edge":
             return edge_memory(self.a, quantization, None, sequences=sequences, context_tokens=tokens)
         board = self.question.profile.spec.place == "edge" or self.question.profile.spec.kind == "cpu"
-        return chip_memory(self.a, quantization, cut, sequences=sequences, context_tokens=tokens, board=board)
+        return chip_memory(
+            self.a,
+            quantization,
+            cut,
+            sequences=sequences,
+            context_tokens=tokens,
+            reserved_bytes=reserved_bytes(self.question.profile, self.question.pool),
+            board=board,
+        )
 
     def _fits(self, cut: Parallelism, sequences: int, tokens: int) -> bool:
         return self._memory(cut, sequences, tokens).total <= self._usable()
@@ -255,10 +282,6 @@ class _Sizes:
 
     def _named(self, cut: Parallelism, chips: int) -> str:
         return f"{self.subject} {show_cut(cut, self._nodes(chips))}"
-
-
-def _next(chips: int, per_node: int) -> str:
-    return f"take {-(-chips // per_node) * per_node}"
 
 
 def _largest(limit: int, works: Callable[[int], bool]) -> int:

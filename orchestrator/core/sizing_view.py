@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from orchestrator.api.architecture import Architecture
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.quantities import MEMORY
 from orchestrator.core.architecture import parameters
 from orchestrator.core.cache import index_bytes_per_token, kv_bytes_per_token, state_bytes_per_sequence
-from orchestrator.core.configurations import memory_of_several, unverified_numbers
+from orchestrator.core.configurations import unverified_numbers
 from orchestrator.core.cuts import show_cut
 from orchestrator.core.explain import rejection_view
 from orchestrator.core.memory import STORAGE, usable_bytes, whole_bytes
@@ -28,37 +29,43 @@ def fit_view(question: Question, catalog: Catalog) -> dict[str, Any]:
         "usableBytes": usable_bytes(question.profile, question.pool),
         "chipBytes": whole_bytes(question.profile, question.pool),
     }
-    if found is not None:
-        view |= _found(found, question)
+    if found is not None and spec.architecture is not None:
+        view |= _found(found, question, spec.architecture)
     elif spec.architecture is None:
         view |= _without_dimensions(question)
+        rejections = () if view["fits"] else rejections
     first = [found.refused] if found and found.refused else []
     view["rejected"] = [rejection_view(one) for one in (*first, *(one for one in rejections if one not in first))]
-    facts = {"memory": question.profile.spec.memory}
-    named = unverified_numbers(facts, question.profile.metadata.name, question.pool, question.model)
+    named = unverified_numbers(question.profile, question.pool, question.model, {})
     reads = [] if found is None or found.checkpoint.verified else [f"that {found.engine} reads {view['format']}"]
-    view["unverified"] = sorted({*named, *memory_of_several(question.profile, question.pool), *reads})
+    view["unverified"] = sorted({*named, *reads})
     return view
 
 
-def _found(found: Answer, question: Question) -> dict[str, Any]:
+def _found(found: Answer, question: Question, a: Architecture) -> dict[str, Any]:
+    m, cache = found.memory, STORAGE[found.checkpoint.quantization].kv
     view: dict[str, Any] = {
         "engine": found.engine,
         "quantization": found.checkpoint.quantization,
         "checkpoint": found.checkpoint.name,
         "format": found.checkpoint.format,
         "convert": found.checkpoint.convert,
-        "chips": found.cut.chips,
+        "chips": question.chips or found.cut.chips,
         "nodes": found.nodes,
         "parallelism": show_cut(found.cut, found.nodes),
+        "parameters": parameters(a).total,
+        "perToken": {
+            "kvBytes": kv_bytes_per_token(a, cache),
+            "indexBytes": index_bytes_per_token(a),
+            "stateBytesPerSequence": state_bytes_per_sequence(a, cache),
+            "cacheBytesPerNumber": cache,
+        },
         "memory": None,
         "longestContextTokens": found.longest_tokens,
         "mostSequences": found.most_sequences,
         "fewestChips": found.fewest_chips,
     }
-    a, m = question.model.spec.architecture, found.memory
-    if m is not None and a is not None:
-        cache = STORAGE[found.checkpoint.quantization].kv
+    if m is not None:
         view["memory"] = {
             "weightsBytes": m.weights,
             "kvCacheBytes": m.kv_cache,
@@ -68,13 +75,6 @@ def _found(found: Answer, question: Question) -> dict[str, Any]:
             "totalBytes": m.total,
             "reservedBytes": found.whole_bytes - found.usable_bytes,
         }
-        view["perToken"] = {
-            "kvBytes": kv_bytes_per_token(a, cache),
-            "indexBytes": index_bytes_per_token(a),
-            "stateBytesPerSequence": state_bytes_per_sequence(a, cache),
-            "cacheBytesPerNumber": cache,
-        }
-        view["parameters"] = parameters(a).total
     return view
 
 

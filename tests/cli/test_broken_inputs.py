@@ -112,7 +112,7 @@ def test_a_pool_that_is_too_small_is_refused_with_both_numbers(command: Command)
     planned = command.run("plan", file, code=1)
 
     assert "assistant/teacher has no place" in planned.stdout
-    assert "(memory): needs 83.4 GiB, has 58.9 GiB" in planned.stdout
+    assert "(memory): needs 79.9 GiB, has 55.5 GiB" in planned.stdout
     assert "no place" in command.refused("render", file, "--to", "manifests")
 
 
@@ -223,7 +223,7 @@ def test_a_node_that_was_killed_is_told_apart_from_one_that_never_ran(
 
 @pytest.mark.parametrize("name", ["foo/bar", "/bar"])
 def test_deleting_what_is_no_kind_names_the_kinds(command: Command, name: str) -> None:
-    assert "ModelService, Site, Model, HardwareProfile, Engine" in command.refused("delete", name)
+    assert "ModelService, Site, Model, HardwareProfile, KubernetesProfile, Engine" in command.refused("delete", name)
 
 
 def test_when_nothing_runs_there_is_no_log_and_nothing_to_end(command: Command) -> None:

@@ -84,7 +84,7 @@ def test_a_plan_for_programs_carries_the_numbers_and_is_the_same_every_time(comm
     assert teacher["memory"]["totalBytes"] < teacher["memory"]["usableBytes"] == int(60.32 * (1 << 30) * 0.92)
     bands = [student["predicted"][name] for name in ("ttftSeconds", "tpotSeconds", "requestsPerSecond")]
     assert all(0 < band["p10"] <= band["p50"] <= band["p90"] for band in bands)
-    assert {"rule": "memory", "need": "83.4 GiB", "have": "55.5 GiB"} in [
+    assert {"rule": "memory", "need": "79.9 GiB", "have": "55.5 GiB"} in [
         {key: no[key] for key in ("rule", "need", "have")} for no in teacher["rejected"]
     ]
 
@@ -98,7 +98,7 @@ def test_a_plan_for_people_shows_places_bands_reasons_and_the_bound(command: Com
     assert "per token, N at once" in nearest
     assert re.search(r"ms\), \d+ at once", nearest)
     assert "started on Kubernetes" not in nearest
-    assert "(memory): needs 83.4 GiB, has 55.5 GiB" in nearest
+    assert "(memory): needs 79.9 GiB, has 55.5 GiB" in nearest
     assert len(everything.splitlines()) >= len(nearest.splitlines())
     assert all(line == line.rstrip() for line in nearest.splitlines())
 

@@ -30,7 +30,22 @@ def test_a_no_says_why_and_what_would_do_and_ends_with_1(command: Command) -> No
     said = command.run("fit", "-m", "qwen3-32b", "-c", "kunlun-p800", "--chips", "3", code=1).stdout
 
     assert "does not fit on 3 x kunlun-p800" in said
-    assert "take 4" in said
+    assert said.count("needs 3 boards in a pod, has 1, 2, 4, 8 on a node of 8; take 4;") == 1
+    assert "memory of the fullest chip" not in said
+
+
+def test_more_sequences_than_are_looked_for_are_said_to_be_more(command: Command) -> None:
+    said = command.run("fit", "-m", "qwen3-0.6b", "-c", "nvidia-h20", "--memory", "99999GiB").stdout
+
+    assert "most sequences of 4,096 tokens: 65,536 or more" in said
+
+
+def test_where_nothing_can_be_added_up_what_is_known_is_said(command: Command) -> None:
+    said = command.run("fit", "-m", "hunyuanvideo", "-c", "nvidia-h20").stdout
+
+    assert "544 x 960, 129 frames, batch 1, with offloading: 45GB, fits" in said
+    assert "no published dimensions of a decoder" in said
+    assert "  not " not in said
 
 
 @pytest.mark.parametrize(("output", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
@@ -41,6 +56,7 @@ def test_programs_read_the_same_answer(command: Command, output: str, read: Any)
     memory = value["memory"]
     parts = ("weightsBytes", "kvCacheBytes", "activationsBytes", "buffersBytes", "engineBytes")
     assert sum(memory[part] for part in parts) == memory["totalBytes"]
+    assert memory["reservedBytes"] == value["chipBytes"] - value["usableBytes"] > 0
     assert value["perToken"]["kvBytes"] == 70_272
 
 
@@ -57,7 +73,11 @@ def test_this_machine_is_a_chip_too(command: Command) -> None:
         pytest.param(("-m", "deepseek-r1", "-c", "h20"), "did you mean nvidia-h20", id="a chip"),
         pytest.param((*H20[1:], "-q", "fp9"), "did you mean fp8", id="a quantization"),
         pytest.param((*H20[1:], "--engine", "edge"), "is no engine of nvidia-h20; its engines: ", id="an engine"),
+        pytest.param(
+            ("-m", "qwen3-32b", "-c", "nvidia-h20", "--ep"), "qwen3-32b has no experts to spread", id="no experts"
+        ),
         pytest.param((*H20[1:], "--context", "4kb"), "write one such as 4096, 32k or 1m", id="a context"),
+        pytest.param((*H20[1:], "--context", "11m"), "write one such as 4096, 32k or 1m", id="a context no model has"),
         pytest.param((*H20[1:], "--context", "0"), "write one such as 4096, 32k or 1m", id="no context"),
         pytest.param((*H20[1:], "--memory", "96"), "has no unit; write a memory size such as 16GiB", id="a memory"),
     ],

@@ -35,7 +35,8 @@ def model(*layers: dict[str, Any]) -> Architecture:
         pytest.param({"grouped": GROUPED | {"valueHeadDim": 8}}, 3 * 4 * (16 + 8) * 2, 0, 0, id="narrower values"),
         pytest.param({"grouped": GROUPED | {"sharedKv": True}}, 3 * 4 * 16 * 2, 0, 0, id="values that are the keys"),
         pytest.param({"grouped": GROUPED | {"reusesCache": True}}, 0, 0, 0, id="the cache of an earlier layer"),
-        pytest.param({"grouped": GROUPED | {"window": 10}}, 3 * 2 * 4 * 16 * 2, 0, 3 * 2 * 4 * 16 * 2 * 10, id="a window that slides"),
+        pytest.param({"grouped": GROUPED | {"window": 10}}, 3 * 2 * 4 * 16 * 2, 0, 3 * 2 * 4 * 16 * 2 * 10,
+                     id="a window that slides"),
         pytest.param({"grouped": GROUPED | {"indexer": INDEX | {"key": "bf16"}}}, 3 * 2 * 4 * 16 * 2, 3 * 256, 0,
                      id="an index with keys in bf16"),
         pytest.param({"latent": LATENT}, 3 * 72 * 2, 0, 0, id="one latent vector"),
@@ -45,6 +46,8 @@ def model(*layers: dict[str, Any]) -> Architecture:
         pytest.param({"compressed": COMPRESSED}, 3 * 32 * 2, 0, 3 * 32 * 2 * 10, id="a window alone"),
         pytest.param({"compressed": COMPRESSED | {"tokensPerEntry": 4}}, 3 * 32 * 2 // 4, 0, 3 * 32 * 2 * 10,
                      id="an entry for four tokens, and the window"),
+        pytest.param({"compressed": COMPRESSED | {"tokensPerEntry": 4, "indexer": INDEX}}, 3 * (32 + 128) * 2 // 4, 0,
+                     3 * 32 * 2 * 10, id="an index of entries, kept as wide as they are"),
         pytest.param({"linear": LINEAR}, 0, 0, 3 * 4 * 8 * 16 * 4, id="a state in fp32"),
         pytest.param({}, 0, 0, 0, id="no attention at all"),
     ],
@@ -96,4 +99,12 @@ def test_a_step_of_sparse_attention_reads_what_the_index_picks_and_the_whole_ind
     a = model({"latent": LATENT | {"indexer": INDEX}})
 
     assert sequence_bytes(a, 1000, 2, read=True) == 3 * (100 * 72 * 2 + 1000 * 132)
+    assert sequence_bytes(a, 50, 2, read=True) == sequence_bytes(a, 50, 2)
     assert sequence_bytes(a, 1000, 2) == 3 * 1000 * (72 * 2 + 132)
+
+
+def test_an_index_of_entries_is_scanned_whole_and_picks_entries_that_each_stand_for_several_tokens() -> None:
+    a = model({"compressed": COMPRESSED | {"tokensPerEntry": 4, "indexer": INDEX}})
+    window = 10 * 32 * 2
+
+    assert sequence_bytes(a, 1000, 2, read=True) == 3 * (window + 100 * 32 * 2 + 1000 / 4 * 128 * 2)

@@ -8,7 +8,7 @@ import pytest
 from worlds import a_model, a_profile, an_engine
 
 from orchestrator.api.quantization import Quantization
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, worth_trying
 from orchestrator.core.fit import Rejected, Why
 
 CHIP = a_profile("npu", kind="npu")
@@ -92,6 +92,21 @@ def test_a_refusal_may_hold_for_some_chips_only() -> None:
 
 
 @pytest.mark.parametrize(
+    ("engine", "model", "tried"),
+    [
+        pytest.param("vllm", {"releases": [W8A8]}, ("bf16", "w8a8"), id="what is published and read"),
+        pytest.param("vllm", {"native": "fp8", "releases": [W8A8, AWQ]}, ("fp8", "w8a8"), id="its own, even so"),
+        pytest.param("vllm", {"native": None}, ("bf16", "fp8", "w8a8"), id="all, when nothing is published"),
+        pytest.param("edge", {}, ("bf16", "fp8", "w8a8"), id="all that the edge build can make"),
+    ],
+)  # fmt: skip
+def test_without_a_wish_it_is_worth_trying(engine: str, model: dict[str, Any], tried: tuple[str, ...]) -> None:
+    reads = [*ASCEND, {"quantization": "fp8", "format": "fp8"}]
+
+    assert worth_trying(a_model(**model), an_engine(engine, reads=reads), CHIP) == tried
+
+
+@pytest.mark.parametrize(
     ("format_", "convert"),
     [
         pytest.param("rkllm", True, id="converted with the vendor's tool"),
@@ -103,3 +118,17 @@ def test_plain_weights_become_what_the_engine_needs(format_: str, *, convert: bo
 
     assert isinstance(chosen, Checkpoint)
     assert (chosen.name, chosen.quantization, chosen.convert) == ("lab/tiny", "w8a8", convert)
+
+
+def test_weights_that_are_narrow_already_are_not_quantized_while_loading() -> None:
+    reads = [{"quantization": "w8a8", "format": "online"}]
+
+    assert isinstance(choose("w8a8", reads=reads, native="fp8"), Rejected)
+
+
+@pytest.mark.parametrize(("status", "verified"), [("vendor", True), ("unverified", False)])
+def test_a_way_that_nobody_verified_is_marked(status: str, *, verified: bool) -> None:
+    chosen = choose("bf16", reads=[{"quantization": "bf16", "format": "plain", "status": status}])
+
+    assert isinstance(chosen, Checkpoint)
+    assert chosen.verified is verified

@@ -23,9 +23,9 @@ from worlds import (
 
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
-from orchestrator.api.site import Site
+from orchestrator.api.site import Pool, Site
 from orchestrator.core.asks import asks
-from orchestrator.core.configurations import Option, enumerate_options
+from orchestrator.core.configurations import Option, enumerate_options, unverified_numbers
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import Parallelism, World
 
@@ -233,6 +233,28 @@ MIXTURE = a_model(dims={"experts": {"routed": 8, "per_token": 2, "shared": 1, "i
             ],
             id="experts also over whole nodes",
         ),
+        pytest.param(
+            a_pool("npu", nodes=4) | {"slice": "8GiB"},
+            a_catalog(MIXTURE),
+            [(Parallelism(tensor=1), 1)],
+            id="slices of several nodes share no replica",
+        ),
+        pytest.param(
+            a_pool("npu", nodes=4),
+            a_catalog(MIXTURE, a_profile("npu", kind="npu", memory="64GiB", place="edge")),
+            [(Parallelism(tensor=1), 1)],
+            id="boards at the edge do not either",
+        ),
+        pytest.param(
+            a_pool("npu", chips=6, nodes=2),
+            a_catalog(MIXTURE),
+            [
+                (Parallelism(tensor=1), 1),
+                (Parallelism(tensor=2, expert=True), 1),
+                (Parallelism(tensor=4, expert=True), 1),
+            ],
+            id="no whole nodes that are no power of two",
+        ),
         pytest.param(a_pool("box"), a_catalog(), [], id="a machine has no bf16 engine"),
     ],
 )
@@ -266,6 +288,19 @@ def test_a_machine_costs_its_whole_price_whatever_its_chips() -> None:
     assert option.price_per_h == 8
 
 
+@pytest.mark.parametrize(
+    ("chips", "tensor", "useful"),
+    [pytest.param(8, 1, 24, id="a chip each"), pytest.param(8, 4, 6, id="two halves of a node")],
+)
+def test_a_pool_can_make_use_of_as_many_replicas_as_its_nodes_hold(chips: int, tensor: int, useful: int) -> None:
+    (ask,) = asks(on_npu("bf16"), a_catalog())
+    assert not isinstance(ask, Rejected)
+
+    options, _ = enumerate_options(ask, a_catalog(), a_world(a_site("lab", a_pool("npu", nodes=3, chips=chips))))
+
+    assert [o.useful_replicas for o in options if o.configuration.parallelism.tensor == tensor] == [useful]
+
+
 def test_numbers_that_nobody_verified_are_named() -> None:
     unsure = a_profile(bandwidth={"value": "10GB/s", "status": "unverified"})
     card = a_model(licence="MIT")
@@ -277,6 +312,59 @@ def test_numbers_that_nobody_verified_are_named() -> None:
 
     assert isinstance(option, Option)
     assert option.unverified == ("box bandwidth", "tiny licence")
+
+
+def test_a_replica_over_nodes_rests_on_the_network_and_one_on_a_node_does_not() -> None:
+    unsure = {"name": "roce", "bandwidth": {"value": "25GB/s", "status": "unverified"}}
+    catalog = a_catalog(MIXTURE, a_profile("npu", kind="npu", memory="64GiB", network=unsure))
+    (ask,) = asks(on_npu("bf16"), catalog)
+    assert not isinstance(ask, Rejected)
+
+    options, _ = enumerate_options(ask, catalog, a_world(a_site("lab", a_pool("npu", nodes=2, chips=2))))
+
+    named = {option.configuration.nodes: option.unverified for option in options}
+    assert named == {1: (), 2: ("npu network",)}
+
+
+def test_a_chip_whose_memory_nobody_knows_is_not_planned_on() -> None:
+    profile = a_profile("npu", kind="npu")
+    unknown = profile.spec.memory.model_copy(update={"value": None, "status": "unverified"})
+    spec = profile.spec.model_copy(update={"memory": unknown})
+
+    refused = the_only(on_npu("bf16"), a_catalog(profile.model_copy(update={"spec": spec})), a_world(CHIPS))
+
+    assert isinstance(refused, Rejected)
+    assert (refused.why, refused.need, refused.have) == (Why.UNKNOWN, "memory", "no figure")
+
+
+@pytest.mark.parametrize(
+    ("pool", "named"),
+    [
+        pytest.param({}, ("npu memory 4.0 GiB (sold with 4.0 GiB, 8.0 GiB; the node's tool says which)",), id="a name"),
+        pytest.param({"memory": "8GiB"}, (), id="what the node's tool says"),
+        pytest.param({"slice": "2GiB"}, (), id="the size of a slice"),
+    ],
+)
+def test_memory_that_was_taken_from_the_name_is_named_once(pool: dict[str, Any], named: tuple[str, ...]) -> None:
+    unsure = {"value": "4GiB", "status": "unverified"}
+    profile = a_profile("npu", kind="npu", memory="5GiB", allocatable=unsure, memory_sizes=("4GiB", "8GiB"))
+
+    found = unverified_numbers(profile, Pool.model_validate(a_pool("npu") | pool), a_model(), {})
+
+    assert tuple(found) == named
+
+
+def test_engines_that_nothing_here_launches_are_refused_once_each() -> None:
+    catalog = a_catalog(
+        an_engine("other", recipe=None), a_profile("npu", kind="npu", memory="64GiB", engines=("other", "vllm"))
+    )
+    (ask,) = asks(a_service(student=a_tier(quantization=())), catalog)
+    assert not isinstance(ask, Rejected)
+
+    options, rejections = enumerate_options(ask, catalog, a_world(CHIPS))
+
+    assert [option.configuration.engine for option in options] == ["vllm"]
+    assert rejections == (Rejected("lab/0 npu other", Why.ENGINE, "a way to launch it", "none here yet"),)
 
 
 def test_the_teacher_carries_the_share_that_escalates() -> None:

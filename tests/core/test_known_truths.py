@@ -48,6 +48,18 @@ def ask(
         pytest.param("qwen3-32b", "ascend-910b3", 2, "bf16", id="Qwen3-32B in BF16 on 2 x 910B3"),
         pytest.param("qwen3-0.6b", "rockchip-rk3588", 1, "w8a8", id="Qwen3-0.6B in w8a8 on an RK3588"),
         pytest.param("qwen3-235b-a22b", "nvidia-h20", 8, "bf16", id="Qwen3-235B-A22B in BF16 on 8 x H20"),
+        pytest.param("deepseek-v3.2-exp", "ascend-910c", 16, "w8a8", id="DeepSeek-V3.2 in W8A8 on one node of 16 dies"),
+        pytest.param("kimi-k2.5", "ascend-910c", 16, "int4-experts", id="Kimi-K2.5 in INT4 on one node of 16 dies"),
+        pytest.param("kimi-k2.5", "ascend-910b3", 16, "int4-experts", id="Kimi-K2.5 in INT4 on two nodes of 8 x 910B"),
+        pytest.param("minimax-m2", "nvidia-h20", 4, "fp8", id="MiniMax-M2 in FP8 on 4 x 96 GB"),
+        pytest.param("minimax-m2.7", "ascend-910b3", 8, "w8a8", id="MiniMax-M2.7 in W8A8 on one node of 8 x 910B"),
+        pytest.param("glm-4.5", "nvidia-h100-sxm", 8, "fp8", id="GLM-4.5 in FP8 on 8 x 80 GB"),
+        pytest.param("glm-4.5", "nvidia-h100-sxm", 16, "bf16", id="GLM-4.5 in BF16 on 16 x 80 GB"),
+        pytest.param(
+            "qwen3-235b-a22b", "ascend-910b3", 8, "w8a8", id="Qwen3-235B-A22B in W8A8 on one node of 8 x 910B"
+        ),
+        pytest.param("qwen3-14b", "ascend-310p", 2, "fp16", id="Qwen3-14B in FP16 on both chips of a 300I Duo"),
+        pytest.param("qwen3-8b", "rockchip-rk3588", 1, "w8a8", id="Qwen3-8B in w8a8 on an RK3588 with 16 GB"),
         pytest.param("qwen3-30b-a3b", "nvidia-a100-sxm-80", 1, "bf16", id="Qwen3-30B-A3B in BF16 on one A100-80G"),
     ],
 )
@@ -65,6 +77,9 @@ def test_it_fits(model: str, chip: str, chips: int, quantization: Quantization) 
         pytest.param("deepseek-v3", "ascend-910b3", 8, "w8a8", id="DeepSeek-V3 in W8A8 on one node of 8 x 910B"),
         pytest.param("qwen3-32b", "ascend-910b3", 1, "bf16", id="Qwen3-32B in BF16 on one 910B3"),
         pytest.param("deepseek-r1", "nvidia-h100-sxm", 8, "fp8", id="DeepSeek-R1 in FP8 on one node of 8 H100-80G"),
+        pytest.param("glm-4.5", "nvidia-h100-sxm", 8, "bf16", id="GLM-4.5 in BF16 on 8 x 80 GB"),
+        pytest.param("kimi-k3", "nvidia-b200", 8, "nvfp4", id="Kimi-K3 in NVFP4, which needs 1680 GB, on 8 x 180 GB"),
+        pytest.param("qwen3-14b", "ascend-310p", 1, "fp16", id="Qwen3-14B in FP16 on one chip of a 300I Duo"),
         pytest.param("qwen3-14b", "nvidia-rtx4090", 1, "bf16", id="Qwen3-14B in BF16 on one RTX 4090"),
     ],
 )
@@ -75,6 +90,12 @@ def test_it_does_not_fit_for_memory(model: str, chip: str, chips: int, quantizat
     assert not view["fits"]
     assert view["rejected"][0]["rule"] == "memory"
     assert view["memory"]["totalBytes"] > view["usableBytes"]
+
+
+def test_the_fewest_chips_are_a_number_that_shares_the_key_heads() -> None:
+    """96 query heads would divide by 3 and 6; the 8 key heads do not."""
+    assert ask("glm-4.5", "nvidia-h100-sxm", None, "fp8")["fewestChips"] == 8
+    assert ask("glm-4.5-air", "nvidia-h100-sxm", None, "bf16")["fewestChips"] == 4
 
 
 def test_w8a8_needs_two_nodes_of_eight_910b() -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
-from worlds import GIB, MIB, a_profile, an_architecture, an_artifact
+from worlds import GIB, MIB, a_pool, a_profile, an_architecture, an_artifact
 
 from orchestrator.adapters.catalog import read_catalog
+from orchestrator.api.architecture import Architecture
+from orchestrator.api.quantization import Quantization
+from orchestrator.api.site import Pool
+from orchestrator.core.architecture import parameters
 from orchestrator.core.cache import index_bytes_per_token, kv_bytes_per_token
 from orchestrator.core.memory import (
     EDGE_RUNTIME_BYTES,
+    GRAPH_BYTES,
     STORAGE,
     chip_memory,
     edge_memory,
     usable_bytes,
     weight_bytes,
+    whole_bytes,
 )
 from orchestrator.core.performance import compute_peak
 from orchestrator.core.world import Parallelism
@@ -39,6 +48,26 @@ def test_deepseek_in_w8a8_has_673_731_287_296_bytes_of_weights() -> None:
     assert a is not None
 
     assert weight_bytes(a, "w8a8") == 673_731_287_296
+
+
+@pytest.mark.parametrize(
+    ("model", "quantization", "published"),
+    [
+        pytest.param("kimi-k2-instruct", "fp8", 1_029_173_256_720, id="Kimi-K2 in FP8"),
+        pytest.param("kimi-k2-thinking", "int4-experts", 594_205_920_512, id="Kimi-K2-Thinking with experts in INT4"),
+        pytest.param("kimi-k3", "mxfp4-experts", 1_560_860_324_864, id="Kimi-K3 with experts in MXFP4"),
+        pytest.param("qwen3-32b", "w4a16", 19_330_000_000, id="Qwen3-32B in AWQ"),
+    ],
+)
+def test_weights_take_what_the_published_files_hold(model: str, quantization: Quantization, published: int) -> None:
+    a = read_catalog().models[model].spec.architecture
+    assert a is not None
+
+    assert weight_bytes(a, quantization) == pytest.approx(published, rel=1e-3)
+
+
+def test_a_byte_for_each_weight_is_a_byte_whatever_the_arithmetic() -> None:
+    assert weight_bytes(an_architecture(), "w8a16") == weight_bytes(an_architecture(), "w8a8")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +121,21 @@ def test_usable_memory(kind: str, usable: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("chip", "node", "whole"),
+    [
+        pytest.param({}, {}, 4 * GIB, id="what the profile says"),
+        pytest.param(
+            {"allocatable": {"value": "3GiB", "status": "measured"}}, {}, 3 * GIB, id="what programs can have"
+        ),
+        pytest.param({}, {"memory": "6GiB"}, 6 * GIB, id="what the node's tool reports"),
+        pytest.param({}, {"memory": "6GiB", "slice": "2GiB"}, 2 * GIB, id="a slice"),
+    ],
+)
+def test_the_memory_of_a_chip_is(chip: dict[str, Any], node: dict[str, Any], whole: int) -> None:
+    assert whole_bytes(a_profile("npu", kind="npu", **chip), Pool.model_validate(a_pool("npu") | node)) == whole
+
+
+@pytest.mark.parametrize(
     ("cut", "share"),
     [
         pytest.param(Parallelism(tensor=1), 1, id="whole on one chip"),
@@ -107,6 +151,79 @@ def test_the_cache_is_cut(cut: Parallelism, share: int) -> None:
     assert chip_memory(an_architecture(), "bf16", cut, sequences=4, context_tokens=100).kv_cache == whole // share
 
 
+@pytest.mark.parametrize(
+    ("cut", "board", "buffers", "tokens"),
+    [
+        pytest.param(Parallelism(), False, 3.5 * GIB, 4096, id="graphs, on one chip"),
+        pytest.param(Parallelism(tensor=2), False, 4 * GIB, 4096, id="graphs and what several chips tell each other"),
+        pytest.param(Parallelism(), True, 256 * MIB, 512, id="the runtime of a board, and shorter steps"),
+    ],
+)
+def test_beside_weights_and_cache_a_chip_holds(cut: Parallelism, buffers: int, tokens: int, *, board: bool) -> None:
+    need = chip_memory(an_architecture(), "bf16", cut, sequences=1, context_tokens=1, board=board)
+
+    assert (need.buffers, need.activations, need.engine) == (buffers, tokens * 64 * 12 * 2, 0)
+    assert need.total == need.weights + need.kv_cache + need.buffers + need.activations
+
+
+def parts(**fields: Any) -> tuple[Architecture, int, int]:
+    """An architecture with its bytes in bf16: the table, and all layers with the last norm."""
+    a = an_architecture(**fields)
+    p = parameters(a)
+    return a, p.embedding * 2, p.dense * 2
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["a head of its own", "a tied head, which the last stage copies"])
+def test_the_fullest_stage_has_the_odd_layer_and_one_table(*, tied: bool) -> None:
+    a, table, layers = parts(layers=3, tied_embeddings=tied)
+
+    need = chip_memory(a, "bf16", Parallelism(tensor=2, pipeline=2), sequences=1, context_tokens=1)
+
+    assert need.weights == math.ceil((layers * 2 / 3 + table) / 2)
+    assert need.kv_cache == 2 * 2 * 16 * 2  # two of three layers, one of two heads
+
+
+def test_what_stands_beside_the_decoder_is_in_the_first_stage() -> None:
+    a, table, layers = parts(beside=[{"name": "eye", "parameters": 1000}])
+
+    assert chip_memory(a, "bf16", Parallelism(), sequences=1, context_tokens=1).weights == layers + table + 2000
+    two = chip_memory(a, "bf16", Parallelism(pipeline=2), sequences=1, context_tokens=1)
+    assert two.weights == layers / 2 + table + 2000
+
+
+@pytest.mark.parametrize(
+    ("cut", "over"),
+    [
+        pytest.param(Parallelism(tensor=2, data=2, expert=True), 4, id="over all chips"),
+        pytest.param(Parallelism(tensor=2, data=2), 2, id="over the tensor group, once for each data rank"),
+        pytest.param(Parallelism(tensor=2, pipeline=2, expert=True), 4, id="over the chips of a stage"),
+    ],
+)
+def test_experts_are_spread(cut: Parallelism, over: int) -> None:
+    few, many = ({"routed": n, "per_token": 1, "intermediate_size": 64} for n in (4, 8))
+    fewer, more = (
+        chip_memory(an_architecture(experts=e), "bf16", cut, sequences=1, context_tokens=1) for e in (few, many)
+    )
+    four_experts_and_their_routing = 2 * 2 * (4 * 3 * 64 * 64 / over + 4 * 64 / (2 * cut.pipeline))
+
+    assert more.weights - fewer.weights == four_experts_and_their_routing
+
+
+@pytest.mark.parametrize(
+    ("quantization", "tables"),
+    [
+        pytest.param("bf16", 2.0, id="a tied head is the table"),
+        pytest.param("gguf-q4", 0.82, id="llama.cpp keeps one table, as wide as the head"),
+        pytest.param("int8", 4 + 1.125, id="the edge build keeps a wide table and a narrow head"),
+    ],
+)
+def test_a_tied_head(quantization: Quantization, tables: float) -> None:
+    a = an_architecture(vocabulary=1000)
+    more = an_architecture(vocabulary=2000)
+
+    assert weight_bytes(more, quantization) - weight_bytes(a, quantization) == pytest.approx(64_000 * tables, abs=1)
+
+
 @pytest.mark.parametrize("quantization", sorted(STORAGE))
 def test_every_quantization_that_can_be_stored_has_arithmetic(quantization: str) -> None:
     peaks = {
@@ -115,3 +232,19 @@ def test_every_quantization_that_can_be_stored_has_arithmetic(quantization: str)
     }
 
     assert compute_peak(a_profile(peaks=peaks), quantization) == 1e12
+
+
+@pytest.mark.parametrize(
+    ("reserved", "buffers"),
+    [
+        pytest.param(0, GRAPH_BYTES, id="nothing left alone: graphs are added"),
+        pytest.param(GIB, GRAPH_BYTES - GIB, id="the rest of the graphs is added"),
+        pytest.param(8 * GIB, 0, id="graphs lie in what the engine leaves alone"),
+    ],
+)
+def test_captured_graphs_lie_in_the_reserve_first(reserved: int, buffers: int) -> None:
+    one = chip_memory(
+        an_architecture(), "bf16", Parallelism(), sequences=1, context_tokens=100, reserved_bytes=reserved
+    )
+
+    assert one.buffers == buffers

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import a_profile, a_speed, an_architecture, an_efficiency, an_engine
 
-from orchestrator.core.performance import Band, Prediction, Runner, Workload, predict
+from orchestrator.api.architecture import Architecture
+from orchestrator.api.quantization import Quantization
+from orchestrator.core.performance import (
+    Band,
+    Prediction,
+    Runner,
+    Workload,
+    attention_operations,
+    compute_fact,
+    predict,
+)
 from orchestrator.core.world import Parallelism
 
 BIG = {"hidden_size": 1024, "intermediate_size": 4096, "layers": 16, "heads": 16, "kv_heads": 8, "head_dim": 64}
@@ -120,3 +130,67 @@ def test_a_cut_over_chips_shortens_reading(tensor: int) -> None:
     whole, cut = the(a_runner()).tpot_s.mid, the(a_runner(tensor=tensor)).tpot_s.mid
 
     assert whole / tensor < cut < whole
+
+
+MIXTURE = {"experts": {"routed": 8, "per_token": 2, "intermediate_size": 32}}
+FAST = {"bandwidth": {"value": "400GB/s", "status": "vendor"}, "latency": {"value": "10us", "status": "vendor"}}
+
+
+@pytest.mark.parametrize("expert", [True, False], ids=["experts over all chips", "experts once for each data rank"])
+def test_a_step_over_two_nodes_is_what_the_hand_computes(*, expert: bool) -> None:
+    """TP2 DP2, 8 sequences, so 4 on a rank: reading at 100 GB/s x 0.5, then the links at 400 GB/s x 0.7."""
+    links = {"node_link": {"name": "mesh", "group": 8} | FAST, "network": {"name": "roce"} | FAST}
+    half = an_efficiency(0.5, 0.5, 0.5)
+    exact = an_engine("vllm", speed=a_speed(half, half))
+    cut = Parallelism(tensor=2, data=2, expert=expert)
+    runner = Runner(an_architecture(**MIXTURE), "bf16", a_profile("npu", kind="npu", **links), exact, cut, 2)
+    dense = 2 * (64 * (4 + 2 * 2) * 16 + 4 * 16 * 64 + 2 * 64 + 8 * 64) + 64 + 1000 * 64
+    touched = 2 * 8 * (1 - (1 - 2 / 8) ** (8 if expert else 4)) * 3 * 64 * 32
+    read = (dense / 2 + touched / (4 if expert else 2)) * 2
+    cache = 4 * (16 + 16 / 2) * 2 * 2 * 2 * 16 * 2 / 2
+    reduced = 2 * 2 * (10e-6 + 2 * 1 / 2 * 4 * 64 * 2 / (400e9 * 0.7))
+    sent = 2 * (2 * 10e-6 + 4 / 2 * 2 * 64 * 3 / 2 / (400e9 * 0.7)) if expert else 0
+    step_s = (read + cache) / (100e9 * 0.5) + reduced + sent + 1e-3
+
+    predicted = predict(runner, Workload(16, 16), sequences=8, round_trip_s=0.0)
+
+    assert predicted.tpot_s.mid == pytest.approx(step_s, rel=1e-12)
+    assert 1 / predicted.requests_per_s.mid == pytest.approx(predicted.ttft_s.mid / 2 + 16 * step_s / 8, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layer", "pairs"),
+    [
+        pytest.param({"window": 10}, 2 * 32 * 10, id="a window"),
+        pytest.param({"window": 10, "tokens_per_entry": 4}, 2 * 32 * (10 + 500 / 4), id="and entries"),
+        pytest.param(
+            {"window": 10, "tokens_per_entry": 4, "indexer": {"heads": 1, "head_dim": 8, "top_tokens": 20}},
+            2 * 32 * (10 + 20), id="and the entries that an index picks",
+        ),
+    ],
+)  # fmt: skip
+def test_compressed_attention_reads_over_a_prompt(layer: dict[str, object], pairs: float) -> None:
+    ranks = {"q_lora_rank": 16, "o_lora_rank": 16, "o_groups": 2}
+    group = {"count": 3, "compressed": {"heads": 8, "head_dim": 32} | ranks | layer, "dense": {"intermediate_size": 8}}
+
+    a = Architecture.model_validate({"hidden_size": 64, "vocabulary": 100, "layers": [group]})
+
+    assert attention_operations(a, 1000) == 3 * 2 * 8 * 1000 * pairs
+
+
+@pytest.mark.parametrize(
+    ("quantization", "peaks", "dtype"),
+    [
+        pytest.param("w4a4", ("int8", "int4"), "int4", id="the narrowest that does"),
+        pytest.param("w4a4", ("bf16", "int8"), "int8", id="the next wider"),
+        pytest.param("w4a16", ("int8", "bf16"), "bf16", id="small weights alone"),
+        pytest.param("w4a16", ("fp16",), "fp16", id="without bf16"),
+        pytest.param("fp8", ("bf16", "int8"), None, id="no path"),
+    ],
+)
+def test_arithmetic(quantization: Quantization, peaks: tuple[str, ...], dtype: str | None) -> None:
+    facts = {one: {"value": "1TFLOPS", "status": "vendor"} for one in peaks}
+
+    found = compute_fact(a_profile("npu", kind="npu", peaks=facts), quantization)
+
+    assert (found and found[0]) == dtype

@@ -59,6 +59,11 @@ def test_the_fewest_chips_fit_and_half_as_many_do_not() -> None:
                      id="experts over all chips"),
         pytest.param({"chips": 8, "tensor": 2, "pipeline": 2}, Parallelism(2, 2, 2), 1, id="as asked"),
         pytest.param({"chips": 4, "model": "mixture", "expert": False}, Parallelism(tensor=4), 1, id="not spread"),
+        pytest.param({"chips": 4, "expert": True}, Parallelism(tensor=4), 1, id="nothing to spread"),
+        pytest.param({"chips": 16, "pipeline": 2}, Parallelism(8, 2), 2, id="stages asked for over nodes"),
+        pytest.param({"chips": 8, "pipeline": 2}, Parallelism(4, 2), 1, id="stages within a node"),
+        pytest.param({"tensor": 4}, Parallelism(tensor=4), 1, id="without a count, as many chips as the ranks need"),
+        pytest.param({"tensor": 2, "pipeline": 2}, Parallelism(2, 2), 1, id="and the stages"),
     ],
 )  # fmt: skip
 def test_it_is_cut(fields: dict[str, Any], cut: Parallelism, nodes: int) -> None:
@@ -73,6 +78,7 @@ def test_it_is_cut(fields: dict[str, Any], cut: Parallelism, nodes: int) -> None
         pytest.param({"chips": 3}, Why.COUNT, "take 4", id="a count the platform does not take"),
         pytest.param({"chips": 12}, Why.COUNT, "take 16", id="a node and a half"),
         pytest.param({"chips": 8, "tensor": 3}, Why.COUNT, "choose --tp and --pp that divide the chips", id="ranks"),
+        pytest.param({"chips": 64, "tensor": 1, "pipeline": 64}, Why.COUNT, "", id="more stages than its 32 layers"),
     ],
 )
 def test_it_is_refused_for(fields: dict[str, Any], why: Why, hint: str) -> None:
@@ -91,7 +97,11 @@ def test_heads_that_do_not_divide_are_refused_where_the_platform_would_take_the_
 
     assert one is not None
     assert one.refused is not None
-    assert (one.refused.need, one.refused.have, one.refused.hint) == ("heads that divide by 3", "32 heads", "take 4")
+    assert (one.refused.need, one.refused.have, one.refused.hint) == (
+        "heads that 3 ranks share evenly",
+        "32 query and 8 key heads",
+        "take 4",
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +117,49 @@ def test_nothing_is_added_up_when(fields: dict[str, Any], why: Why, have: str) -
 
     assert one is None
     assert (rejections[0].why, rejections[0].have) == (why, have)
+
+
+def test_ranks_that_no_number_of_chips_suits_are_refused_for_themselves() -> None:
+    one = found(question(tensor=3))
+
+    assert one.refused is not None
+    assert (one.cut.chips, one.refused.need) == (3, "3 chips in a pod")
+
+
+def test_a_yes_is_told_with_the_noes_before_it_alone() -> None:
+    asked = question(pool={"memory": "64GiB"})
+
+    assert answer(asked, CATALOG)[1] == ()
+    assert [no.why for no in answer(replace(asked, quantization="w8a8"), CATALOG)[1]] == [Why.CHECKPOINT]
+
+
+@pytest.mark.parametrize(("chip", "fewest"), [("npu", 6), ("board", None)])
+def test_boards_at_the_edge_share_no_replica_and_nodes_do(chip: str, fewest: int | None) -> None:
+    board = a_profile("board", kind="npu", memory="16GiB", place="edge", kubernetes="npu")
+    catalog = a_catalog(CATALOG.models["mixture"], CATALOG.profiles["npu"], board, a_cluster(counts=[1]))
+    asked = replace(question("mixture", pool={"chips": 1}), profile=catalog.profiles[chip])
+
+    one, _ = answer(asked, catalog)
+
+    assert one is not None
+    assert (one.fewest_chips, one.nodes) == (fewest, fewest or 1)
+
+
+def test_two_boards_are_refused_with_the_reason() -> None:
+    board = a_profile("board", kind="npu", memory="64GiB", place="edge")
+
+    one, _ = answer(
+        replace(question(chips=2, pool={"chips": 1}), profile=board), a_catalog(CATALOG.models["big"], board)
+    )
+
+    assert one is not None
+    assert str(one.refused).endswith("count (needs 2 chips, has 1 on a board, and boards share no replica)")
+
+
+def test_what_a_token_takes_is_told_even_where_a_rule_says_no_first() -> None:
+    view = fit_view(question(chips=3), CATALOG)
+
+    assert (view["chips"], view["memory"], view["perToken"]["kvBytes"]) == (3, None, 32 * 2 * 8 * 128 * 2)
 
 
 def test_memory_that_a_nodes_tool_reports_goes_before_the_profile() -> None:
@@ -139,7 +192,9 @@ def test_a_model_that_is_no_decoder_is_held_against_its_published_settings() -> 
     view = fit_view(asked, CATALOG)
 
     assert [(one["setting"], one["fits"]) for one in view["settings"]] == [("720p", False), ("480p", True)]
-    assert (view["fits"], view["weightsAtLeastBytes"]) == (True, 2000)
+    assert (view["fits"], view["weightsAtLeastBytes"], view["rejected"]) == (True, 2000, [])
+    bare = fit_view(replace(asked, model=a_model("bare", architecture=None, published={"total": 7})), CATALOG)
+    assert (bare["fits"], bare["weightsAtLeastBytes"], bare["rejected"][0]["rule"]) == (False, 14, "unknown")
 
 
 def test_the_first_engine_that_can_load_it_is_taken_and_the_others_are_told() -> None:
@@ -155,7 +210,45 @@ def test_the_first_engine_that_can_load_it_is_taken_and_the_others_are_told() ->
 
     assert one is not None
     assert (one.engine, one.checkpoint.quantization) == ("second", "bf16")
-    assert {rejected.why for rejected in rejections} == {Why.QUANTIZATION, Why.CHECKPOINT}
+    assert [rejected.why for rejected in rejections] == [Why.QUANTIZATION]
+
+
+def test_what_is_published_goes_before_what_must_be_converted_to_gguf() -> None:
+    awq = {"quantization": "w4a16", "format": "awq", "name": "lab/big-AWQ"}
+    ways = [{"quantization": "gguf-q4", "format": "gguf"}, {"quantization": "w4a16", "format": "awq"}]
+    catalog = a_catalog(CATALOG.profiles["npu"], a_cluster(), an_engine("vllm", reads=ways))
+    asked = replace(question(chips=1), model=a_model("big", dims=BIG, releases=[awq]))
+
+    one, _ = answer(asked, catalog)
+
+    assert one is not None
+    assert (one.refused, one.checkpoint.name) == (None, "lab/big-AWQ")
+
+
+def test_of_what_does_not_fit_that_is_told_which_needs_the_fewest_chips() -> None:
+    narrow = {"quantization": "w8a8", "format": "modelslim", "name": "lab/big-W8A8"}
+    asked = replace(question(chips=1, sequences=24), model=a_model("big", dims=BIG, releases=[narrow]))
+
+    one, rejections = answer(asked, CATALOG)
+
+    assert one is not None
+    assert (one.checkpoint.quantization, one.fewest_chips) == ("w8a8", 2)
+    assert [no.why for no in rejections] == [Why.MEMORY, Why.MEMORY]
+
+
+def test_what_nobody_verified_comes_last_and_is_named_unless_the_engine_was_asked_for() -> None:
+    catalog = a_catalog(
+        CATALOG.models["big"],
+        an_engine("unsure", reads=reads("bf16", status="unverified")),
+        an_engine("sure", reads=reads("bf16")),
+        a_profile("npu", kind="npu", memory="64GiB", engines=("unsure", "sure")),
+    )
+    asked = replace(question(), profile=catalog.profiles["npu"])
+
+    usual, wanted = (fit_view(replace(asked, engine=engine), catalog) for engine in (None, "unsure"))
+
+    assert (usual["engine"], usual["unverified"]) == ("sure", [])
+    assert (wanted["engine"], wanted["unverified"]) == ("unsure", ["that unsure reads plain"])
 
 
 @pytest.mark.parametrize(

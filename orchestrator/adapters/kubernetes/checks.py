@@ -18,7 +18,7 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool, Site
-from orchestrator.core.allocation import check_count, resource_of
+from orchestrator.core.allocation import check_count, node_kind, resource_of
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
 from orchestrator.core.configurations import known_quantization
 from orchestrator.core.fit import Rejected
@@ -45,6 +45,7 @@ class Resolved:
     engine: Engine
     recipe: str
     pod: PodNeeds
+    annotations: Mapping[str, str]  # of the pod, with those that its kind of node asks for
     resource: str  # extended resource of one chip
     node_labels: Mapping[str, str]  # of the nodes it may run on
     checkpoint: str  # name of the published weights, below the site's model folder
@@ -79,11 +80,13 @@ def resolve(configuration: Configuration, catalog: Catalog, site: Site) -> Resol
     if pool.slice is not None:
         raise Refused(f"{configuration.pool} hands out slices of chips; only whole chips are rendered")
     _check_chips(configuration, cluster, pool)
+    kind = node_kind(cluster, pool)
     weights = checkpoint(model, engine, profile, configuration.quantization)
     return Resolved(
         engine=engine,
         recipe=engine.spec.recipe,
         pod=cluster.spec.pod,
+        annotations=cluster.spec.pod.annotations | (kind.annotations if kind else {}),
         resource=resource,
         node_labels=profile.spec.node_labels | pool.labels,
         checkpoint=weights.name,

@@ -72,7 +72,7 @@ def pod_template(node: Node, labels: Mapping[str, str], *, leader: bool) -> Obje
         spec["schedulerName"] = pod.scheduler
     if pod.runtime_class:
         spec["runtimeClassName"] = pod.runtime_class
-    annotations = pod.annotations | {"headwater.dev/rights": RIGHTS}
+    annotations = {**node.resolved.annotations, "headwater.dev/rights": RIGHTS}
     return {
         "metadata": {
             "labels": dict(sorted((pod.labels | dict(labels)).items())),
@@ -99,12 +99,15 @@ def _resources(pod: PodNeeds, resource: str, chips: int) -> Object:
 
 
 def _variables(node: Node) -> tuple[Variable, ...]:
-    resource = node.resolved.resource
-    name = PICKED_BY_SCHEDULER.get((node.resolved.pod.scheduler, resource))
-    if name is None:
-        return node.launch.environment
-    picked = Variable(name, field_path=f"metadata.annotations['{resource}']")
-    return (*(known for known in node.launch.environment if known.name != name), picked)
+    """What the recipe sets goes before what the chip's pods need; the scheduler's choice before both."""
+    resource, pod = node.resolved.resource, node.resolved.pod
+    variables = {name: Variable(name, value) for name, value in sorted(pod.environment.items())}
+    variables |= {known.name: known for known in node.launch.environment}
+    picked = PICKED_BY_SCHEDULER.get((pod.scheduler, resource))
+    if picked is not None:
+        variables.pop(picked, None)
+        variables[picked] = Variable(picked, field_path=f"metadata.annotations['{resource}']")
+    return tuple(variables.values())
 
 
 def _variable(variable: Variable) -> Object:

@@ -171,7 +171,7 @@ def rendered() -> Callable[..., tuple[Object, ...]]:
         site: dict[str, Any] | None = None,
     ) -> tuple[Object, ...]:
         changes = dict(pod or {})
-        cluster = {name: changes.pop(name) for name in ("counts", "resources") if name in changes}
+        cluster = {name: changes.pop(name) for name in ("counts", "resources", "nodeKinds") if name in changes}
         chip = {"kubernetes": None} if pod == {} else {}
         chip |= {"nodeLabels": changes.pop("nodeLabels")} if "nodeLabels" in changes else {}
         needs = cluster | {"pod": CLUSTER["spec"]["pod"] | changes}

@@ -153,6 +153,27 @@ def test_the_chip_list_comes_from_the_annotation_when(rendered: Render, pod: dic
         assert env.get("ASCEND_VISIBLE_DEVICES", {}).get("valueFrom") == (expected if picked else None)
 
 
+def test_pods_carry_the_annotations_of_their_kind_of_node(rendered: Render) -> None:
+    box = {"labels": {"type": "box16"}, "annotations": {"policy": "chip8"}}
+    pool = {"profile": "ascend-910b3", "nodes": 8, "chips": 8}
+
+    def policies(**pool_fields: Any) -> list[str | None]:
+        objects = rendered(pod={"nodeKinds": [box], "annotations": {"all": "1"}}, site={"pools": [pool | pool_fields]})
+        assert all(one["metadata"]["annotations"]["all"] == "1" for one in templates(objects))
+        return [one["metadata"]["annotations"].get("policy") for one in templates(objects)]
+
+    assert policies(labels={"type": "box16"}) == ["chip8", "chip8"]
+    assert policies() == [None, None]
+
+
+def test_variables_that_the_chips_need_are_set_where_the_engine_does_not_set_them(rendered: Render) -> None:
+    needs = {"environment": {"DRIVER_PATH": "/opt/driver", "HCCL_BUFFSIZE": "1"}}
+
+    for template in templates(rendered(pod=needs)):
+        env = {variable["name"]: variable.get("value") for variable in container(template)["env"]}
+        assert (env["DRIVER_PATH"], env["HCCL_BUFFSIZE"]) == ("/opt/driver", "1024")
+
+
 def test_images_come_from_the_mirror_when_the_site_has_one_and_carry_no_host_otherwise(rendered: Render) -> None:
     name = "ascend/vllm-ascend:v0.11.0rc0-deepseek-v3.2-exp"
     mirrored = rendered(site={"images": "registry.example:5000/mirror/"})
