@@ -29,6 +29,7 @@ from orchestrator.core.architecture import parameters
 from orchestrator.errors import HeadwaterError, Invalid, Refused
 
 COUNTS_MAY_DIFFER = 0.01  # of what the headers declare; more, and one of the two is another model's
+WITH_WEIGHTS = "In a folder with its weights it can be read from its tensors: headwater models import FOLDER"
 LONGEST_SLUG, LONGEST_NOTE = 56, 300
 MOST_NOTES = 20
 DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F8_E4M3": "fp8"}
@@ -121,7 +122,7 @@ def described(found: Found) -> Described:
         read = read_config(config)
     except Refused as refusal:
         if stored is None:
-            raise Refused(f"{refusal}; without its weights it cannot be read from its tensors either") from None
+            raise Refused(f"{refusal}. {WITH_WEIGHTS}") from None
         return _of_tensors(stored, config, size_bytes, (f"read from its tensors: {refusal}",))
     total = None
     if stored is not None:

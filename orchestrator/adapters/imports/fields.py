@@ -17,19 +17,23 @@ LARGEST = 2**24
 LARGEST_FACTOR = 1000
 LONGEST_TEXT = 60
 INHERITED = "tie_word_embeddings"
+KV_HEADS = "num_key_value_heads"
 LONGEST_NUMBER_BITS = 54
+MOST_PARTS = 64
+IDLE: tuple[Any, ...] = (None, False, 0, [], {}, "")
 
 
 class Fields:
     """One mapping of a configuration and where it stands in it."""
 
     def __init__(
-        self, values: Mapping[str, Any], *, where: str = "", notes: list[str] | None = None, outer: Fields | None = None
+        self, values: Mapping[str, Any], *, where: str = "", of: Fields | None = None, outer: Fields | None = None
     ) -> None:
         self._values = values
         self._where = where
         self._outer = outer
-        self.notes: list[str] = [] if notes is None else notes
+        self.notes: list[str] = [] if of is None else of.notes
+        self.asked: set[str] = set() if of is None else of.asked
 
     def path(self, key: str) -> str:
         """The key as it is named in sentences, such as `text_config.hidden_size`."""
@@ -37,6 +41,7 @@ class Fields:
 
     def raw(self, key: str) -> Any:
         """The value as it stands; None where the key is absent."""
+        self.asked.add(key)
         return self._values.get(key)
 
     def has(self, key: str) -> bool:
@@ -45,30 +50,61 @@ class Fields:
 
     def given(self, key: str) -> bool:
         """Whether the key is there, be it null."""
+        self.asked.add(key)
         return key in self._values
+
+    def wrapper_says(self, key: str) -> bool:
+        """Whether the wrapper around this part has the key, and not null."""
+        return self._outer is not None and self._outer.has(key)
 
     def without(self, *keys: str) -> Fields:
         """The same mapping as if these keys were absent."""
         kept = {key: value for key, value in self._values.items() if key not in keys}
-        return Fields(kept, where=self._where, notes=self.notes, outer=self._outer)
+        return Fields(kept, where=self._where, of=self, outer=self._outer)
 
     def assuming(self, assumed: Mapping[str, Any]) -> Fields:
-        """The same mapping with what the family's class assumes where a key is absent; numbers are noted."""
-        self.notes.extend(
-            f"{self.path(key)} is absent; assumed {value}, as the family's own class does"
-            for key, value in assumed.items()
-            if isinstance(value, int) and not self.given(key)
-        )
+        """The same mapping with what the family's class assumes where a key is absent; numbers are noted.
+
+        Only for what all models of the family share, or what the class derives; null of key-value heads is as many as
+        heads.
+        """
+        for key, value in assumed.items():
+            if self.given(key):
+                continue
+            if value is None and key == KV_HEADS:
+                self.notes.append(
+                    f"{self.path(key)} is absent; taken as num_attention_heads, as the family's class does"
+                )
+            elif isinstance(value, int):
+                self.notes.append(f"{self.path(key)} is absent; assumed {value}, as the family's own class does")
         return self.assuming_quietly(assumed)
+
+    def left_out(self, assumed: Mapping[str, Any]) -> Fields:
+        """The same mapping with what its class assumes, where it is the part of a wrapper; these are noted.
+
+        Wrappers are saved without the numbers of their parts that equal the class's. Whole configurations are saved
+        with them; where one lacks a number that differs between sizes, nobody can know it.
+        """
+        return self if self._outer is None else self.assuming(assumed)
 
     def assuming_quietly(self, lent: Mapping[str, Any]) -> Fields:
         """The same mapping with values lent from elsewhere where a key is absent."""
         absent = {key: value for key, value in lent.items() if not self.given(key)}
-        return Fields({**self._values, **absent}, where=self._where, notes=self.notes, outer=self._outer)
+        return Fields({**self._values, **absent}, where=self._where, of=self, outer=self._outer)
 
-    def first(self) -> Fields | None:
-        """The first mapping in this one, or None."""
-        return next((self.part(key) for key, value in self._values.items() if isinstance(value, Mapping)), None)
+    def names(self) -> list[str]:
+        """The keys of this mapping that are texts."""
+        return [key for key in self._values if isinstance(key, str)]
+
+    def parts(self) -> list[Fields]:
+        """The first mappings in this one."""
+        named = [key for key, value in self._values.items() if isinstance(value, Mapping)][:MOST_PARTS]
+        return [found for found in (self.part(key) for key in named) if found is not None]
+
+    def unasked(self, *keys: str) -> str | None:
+        """The first of these keys that says something and that no reader has asked for, as a path."""
+        said = (key for key in keys if key not in self.asked and self._values.get(key) not in IDLE)
+        return next((self.path(key) for key in said), None)
 
     def whole(self, *keys: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
         """A whole number under the first of these names that is there.
@@ -93,6 +129,7 @@ class Fields:
 
     def maybe(self, *keys: str, least: int = 1, most: int = LARGEST) -> int | None:
         """A whole number as in `whole`, or None where every name is absent."""
+        self.asked.update(keys)
         for key in keys:
             value = self.raw(key)
             if value is not None:
@@ -100,10 +137,22 @@ class Fields:
         return None
 
     def flag(self, key: str, *, default: bool) -> bool:
-        """A truth value. A wrapper may say for its decoder whether the head is tied; the decoder's own word counts."""
+        """A truth value. Whether the head is tied a wrapper may say for its decoder.
+
+        Raises:
+            Invalid: neither true nor false.
+            Refused: wrapper and decoder disagree; implementations differ in which of them they follow.
+        """
         value = self.raw(key)
-        if value is None and self._outer is not None and key == INHERITED:
-            return self._outer.flag(key, default=default)
+        if self._outer is not None and key == INHERITED and self._outer.has(key):
+            outer = self._outer.flag(key, default=default)
+            if value is None:
+                return outer
+            if isinstance(value, bool) and value is not outer:
+                raise Refused(
+                    f"{self.path(key)} is {shown(value)} and {self._outer.path(key)} is {shown(outer)}; only its"
+                    " weights can say which of them holds"
+                )
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -133,7 +182,7 @@ class Fields:
             return None
         if not isinstance(value, Mapping):
             raise Invalid(f"{self.path(key)} is {shown(value)}; it must be a mapping")
-        return Fields(value, where=self.path(key), notes=self.notes, outer=self)
+        return Fields(value, where=self.path(key), of=self, outer=self)
 
     def inner(self, *keys: str) -> Fields:
         """The mapping under the first of these keys that is there. Raises Invalid where there is none."""
@@ -161,10 +210,7 @@ class Fields:
         value = self.raw(key)
         if value is not None and not any(value == right and type(value) is type(right) for right in expected):
             right = " or ".join(shown(one) for one in expected)
-            raise Refused(
-                f"{self.path(key)} is {shown(value)}; only {right} is known. With its weights the model can be imported"
-                " from its tensors"
-            )
+            raise Refused(f"{self.path(key)} is {shown(value)}; only {right} is known")
 
     def layers(self, *keys: str) -> int:
         """How many layers there are."""

@@ -9,22 +9,26 @@ from collections.abc import Sequence
 
 from orchestrator.adapters.imports.blocks import FULL, SLIDING, Family, Row, attention, decoder, dense, experts
 from orchestrator.adapters.imports.dense import uniform
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.fields import KV_HEADS, Fields
 from orchestrator.api.architecture import Architecture, Component, Dense, Experts, GroupedAttention
+from runtimes.errors import Refused
 
 CONTEXT = 131072
+LONGEST_INDEX = 5
+WIDTHS = {"head_dim": 256, "global_head_dim": 512}  # of all sizes of the fourth
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256}
 
 
 def _gemma(f: Fields) -> Architecture:
     bias = f.flag("attention_bias", default=False)
-    return uniform(f.assuming({"head_dim": 256}), qkv_bias=bias, output_bias=bias, tied=True)
+    return uniform(f, qkv_bias=bias, output_bias=bias, tied=True)
 
 
 def _gemma2(f: Fields) -> Architecture:
     bias = f.flag("attention_bias", default=False)
+    f.whole("head_dim")  # the class has a number of one size here, never the quotient
     return uniform(
-        f.assuming(HEADS),
+        f,
         qkv_bias=bias,
         output_bias=bias,
         norms=4,
@@ -36,9 +40,10 @@ def _gemma2(f: Fields) -> Architecture:
 
 def gemma3_text(f: Fields) -> Architecture:
     """The decoder of Gemma 3, whose configuration leaves out what equals its class."""
-    f = f.assuming({**HEADS, "vocab_size": 262208, "max_position_embeddings": CONTEXT})
+    f = f.left_out({**HEADS, "vocab_size": 262208, "max_position_embeddings": CONTEXT})
     bias = f.flag("attention_bias", default=False)
     step = f.maybe("sliding_window_pattern", "_sliding_window_pattern") or 6
+    f.whole("head_dim")  # the class has a number of one size here, never the quotient
     return uniform(
         f,
         qkv_bias=bias,
@@ -54,15 +59,15 @@ def gemma3_text(f: Fields) -> Architecture:
 def gemma4_text(f: Fields) -> Architecture:
     """The decoder of Gemma 4: full layers have wider heads and may make values from keys."""
     f.only("attention_bias", False)
-    if not f.has("global_head_dim"):
-        f.only("per_layer_config", None)
+    f = _globals(f).assuming(WIDTHS).left_out({**HEADS, "hidden_size_per_layer_input": 256})
     layers, hidden = f.layers(), f.whole("hidden_size")
     listed = f.choices("layer_types", (FULL, SLIDING), length=layers)
     types = listed or [SLIDING if (i + 1) % 6 else FULL for i in range(layers)]
     types[-1] = FULL
     shared = f.maybe("num_kv_shared_layers", least=0, most=layers - 1) or 0
-    per_layer = f.maybe("hidden_size_per_layer_input", least=0) if f.given("hidden_size_per_layer_input") else 256
-    per_layer = per_layer or 0
+    if not f.given("hidden_size_per_layer_input"):
+        f.whole("hidden_size_per_layer_input", least=0)
+    per_layer = f.maybe("hidden_size_per_layer_input", least=0) or 0
     plain = [_feed(f, double=i >= layers - shared) for i in range(layers)]
     feeds: Sequence[Dense | Experts] = plain
     with_experts = f.flag("enable_moe_block", default=False)
@@ -89,6 +94,23 @@ def gemma4_text(f: Fields) -> Architecture:
     )
 
 
+def _globals(f: Fields) -> Fields:
+    """What the public class saves as `per_layer_config`, under the keys that it reads: the shape of full layers."""
+    saved = f.part("per_layer_config")
+    if saved is None:
+        return f
+    listed = f.choices("layer_types", (FULL, SLIDING), length=f.layers()) or []
+    parts, full = saved.parts(), [i for i, kind in enumerate(listed) if kind == FULL]
+    shapes = {(one.maybe("head_dim"), one.maybe(KV_HEADS)) for one in parts}
+    width, few = next(iter(shapes)) if len(shapes) == 1 else (None, None)
+    alike = width is not None and all(set(one.names()) <= {"head_dim", KV_HEADS} for one in parts)
+    numbered = sorted(int(name) for name in saved.names() if name.isdecimal() and len(name) < LONGEST_INDEX)
+    repeated = f.maybe("global_head_dim") in {None, width} and f.maybe("num_global_key_value_heads") in {None, few}
+    if not (alike and repeated and numbered == full and (few is None or f.flag("attention_k_eq_v", default=False))):
+        raise Refused(f"{f.path('per_layer_config')} says more than one shape for all full layers; that is not known")
+    return f.assuming_quietly({"global_head_dim": width, "num_global_key_value_heads": few})
+
+
 def _feed(f: Fields, *, double: bool) -> Dense:
     wide = double and f.flag("use_double_wide_mlp", default=False)
     return Dense(intermediate_size=f.whole("intermediate_size") * (2 if wide else 1)) if wide else dense(f)
@@ -97,8 +119,8 @@ def _feed(f: Fields, *, double: bool) -> Dense:
 def _attention(f: Fields, kind: str, *, reuses: bool) -> GroupedAttention:
     if kind == SLIDING:
         return attention(
-            f.assuming({"head_dim": 256}),
-            window=f.maybe("sliding_window") or 512,
+            f,
+            window=f.whole("sliding_window", default=512),
             qk_norm="head",
             reuses_cache=reuses,
         )
@@ -107,7 +129,7 @@ def _attention(f: Fields, kind: str, *, reuses: bool) -> GroupedAttention:
     return attention(
         f,
         kv_heads=kv_heads,
-        head_dim=f.maybe("global_head_dim") or 512,
+        head_dim=f.whole("global_head_dim"),
         qk_norm="head",
         values_from_keys=from_keys,
         reuses_cache=reuses,
@@ -115,7 +137,7 @@ def _attention(f: Fields, kind: str, *, reuses: bool) -> GroupedAttention:
 
 
 GEMMA_FAMILIES = (
-    Family("gemma", _gemma, ("gemma",), ("GemmaForCausalLM",)),
+    Family("gemma", _gemma, ("gemma",), ("GemmaForCausalLM",), assumes={"head_dim": 256}),
     Family("gemma2", _gemma2, ("gemma2",), ("Gemma2ForCausalLM",)),
     Family("gemma3-text", gemma3_text, ("gemma3_text",), ("Gemma3ForCausalLM",), context=CONTEXT),
     Family("gemma4-text", gemma4_text, ("gemma4_text",), ("Gemma4ForCausalLM",)),

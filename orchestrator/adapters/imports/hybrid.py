@@ -18,19 +18,15 @@ from orchestrator.adapters.imports.blocks import (
     latent,
     sparse_layers,
 )
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.fields import INHERITED, KV_HEADS, Fields
 from orchestrator.adapters.imports.moe import stepped
 from orchestrator.api.architecture import Architecture, Experts, LinearAttention
 from runtimes.errors import Invalid, Refused
 
-DELTA = {
-    "linear_num_key_heads": 16,
-    "linear_num_value_heads": 32,
-    "linear_key_head_dim": 128,
-    "linear_value_head_dim": 128,
-    "linear_conv_kernel_dim": 4,
-    "head_dim": 256,
-}
+V25 = "BailingMoeV2_5ForCausalLM"
+DELTA = {"linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "head_dim": 256}
+DELTA_HEADS = {"linear_num_key_heads": 16, "linear_num_value_heads": 32}  # of what wrappers leave out
+NEXT = {**DELTA, **DELTA_HEADS, KV_HEADS: 2, "shared_expert_intermediate_size": 512}  # the family has one size
 
 
 def _delta_net(f: Fields) -> LinearAttention:
@@ -61,12 +57,11 @@ def _qwen_mixing(f: Fields, layers: int) -> list[Mixing]:
 
 
 def _shared_gated(f: Fields) -> Experts:
-    width = f.whole("shared_expert_intermediate_size", default=512)
+    width = f.whole("shared_expert_intermediate_size")
     return experts(f, shared=1, shared_intermediate_size=width, shared_gate=True)
 
 
 def _qwen3_next(f: Fields) -> Architecture:
-    f = f.assuming(DELTA)
     layers = f.layers()
     sparse = stepped(f, layers)
     moe = _shared_gated(f)
@@ -78,13 +73,13 @@ def _qwen3_next(f: Fields) -> Architecture:
 
 def qwen3_5(f: Fields) -> Architecture:
     """The decoder of Qwen 3.5: gated delta nets, full attention in every fourth layer."""
-    f = f.assuming(DELTA)
+    f = f.assuming(DELTA).left_out({**DELTA_HEADS, KV_HEADS: 4})
     return decoder(f, [Row(mix, dense(f)) for mix in _qwen_mixing(f, f.layers())], tied=False)
 
 
 def qwen3_5_moe(f: Fields) -> Architecture:
     """The decoder of Qwen 3.5 with experts."""
-    f = f.assuming(DELTA)
+    f = f.assuming(DELTA).left_out({**DELTA_HEADS, KV_HEADS: 2, "shared_expert_intermediate_size": 512})
     moe = _shared_gated(f)
     return decoder(f, [Row(mix, moe) for mix in _qwen_mixing(f, f.layers())], tied=False)
 
@@ -93,9 +88,10 @@ def kimi_linear(f: Fields) -> Architecture:
     """Kimi Linear and the decoder of Kimi K3: delta attention with latent attention in between."""
     layers = f.layers()
     f.only("attention_bias", False)
+    f.only(INHERITED, False)
     sparse = sparse_layers(f, layers, front=1)
     width = f.maybe("routed_expert_hidden_size")
-    moe = experts(f, latent_size=width)
+    moe = experts(f, usual=1, latent_size=width)
     feed = None if all(sparse) else dense(f)
     full = latent(f, output_gate=f.flag("mla_use_output_gate", default=False))
     linear, kinds = _delta_attention(f, layers)
@@ -112,8 +108,8 @@ def kimi_linear(f: Fields) -> Architecture:
 def _delta_attention(f: Fields, layers: int) -> tuple[LinearAttention, list[str]]:
     inner = f.part("linear_attn_config")
     g = Fields({}) if inner is None else inner
-    heads = g.maybe("num_heads") or f.whole("linear_num_heads", default=32)
-    dim = g.maybe("head_dim") or f.whole("linear_head_dim", default=128)
+    heads = g.maybe("num_heads") or f.whole("linear_num_heads")
+    dim = g.maybe("head_dim") or f.whole("linear_head_dim")
     linear = LinearAttention(
         form="kda",
         key_heads=heads,
@@ -137,24 +133,44 @@ def _delta_attention(f: Fields, layers: int) -> tuple[LinearAttention, list[str]
 
 def _bailing_hybrid(f: Fields) -> Architecture:
     f.only("attention_bias", False)
+    f.only(INHERITED, False)
     f.only("no_kda_lora", True)
     f.only("gated_attention_proj_granularity_type", "head_wise")
     if not (f.has("kda_safe_gate") or f.has("kda_lower_bound")):
         raise Refused(
-            "the configuration has no kda_safe_gate; of this family only models with delta attention are known. With"
-            " its weights the model can be imported from its tensors"
+            "the configuration has no kda_safe_gate; of this family only models with delta attention are known"
         )
-    heads, dim = f.whole("num_attention_heads"), f.whole("head_dim", "linear_head_dim", default=128)
+    # the public class keeps the width of linear heads apart, and makes head_dim that of the rotated part
+    heads = f.whole("linear_num_heads", "num_attention_heads")
+    dim = f.whole("linear_head_dim", "head_dim", default=128)
     linear = LinearAttention(
         form="kda",
         key_heads=heads,
         value_heads=heads,
         key_dim=dim,
         value_dim=dim,
-        convolution=f.whole("short_conv_kernel_size", default=4),
+        convolution=f.whole("linear_conv_kernel_dim", "short_conv_kernel_size", default=4),
         full_decay=True,
     )
-    return _bailing(f, linear, latent(f, head_gate=True), front=2)
+    return _bailing(f, linear, latent(f.assuming_quietly({"q_lora_rank": None}), head_gate=True))
+
+
+def _bailing_v25(f: Fields) -> Architecture:
+    """Ling 2.5 and 2.6: lightning attention, and latent attention where a group closes."""
+    for key in ("kda_safe_gate", "kda_lower_bound", "no_kda_lora", "short_conv_kernel_size"):
+        if f.has(key):
+            raise Refused(f"{f.path(key)} is a key of Ling 3, which has another class than {V25}; one of them is wrong")
+    for key in ("use_bias", "use_qkv_bias"):
+        f.only(key, False)
+    heads, dim = f.whole("num_attention_heads"), f.whole("head_dim")
+    linear = _lightning(heads, dim, normed=f.flag("use_qk_norm", default=True))
+    return _bailing(f, linear, latent(f), rest=FULL)
+
+
+def _lightning(heads: int, dim: int, *, normed: bool) -> LinearAttention:
+    return LinearAttention(
+        form="lightning", key_heads=heads, value_heads=heads, key_dim=dim, value_dim=dim, qk_norm=normed
+    )
 
 
 def _bailing_linear(f: Fields) -> Architecture:
@@ -163,29 +179,24 @@ def _bailing_linear(f: Fields) -> Architecture:
     f.only("use_qkv_bias", False)
     norm = f.flag("use_qk_norm", default=True)
     full = attention(f.assuming({"head_dim": 128}), qk_norm="head" if norm else "none")
-    linear = LinearAttention(
-        form="lightning",
-        key_heads=full.heads,
-        value_heads=full.heads,
-        key_dim=full.head_dim,
-        value_dim=full.head_dim,
-        qk_norm=norm,
-    )
-    return _bailing(f, linear, full, front=1)
+    return _bailing(f, _lightning(full.heads, full.head_dim, normed=norm), full)
 
 
-def _bailing(f: Fields, linear: LinearAttention, full: Mixing, *, front: int) -> Architecture:
-    layers = f.layers()
-    step = f.whole("layer_group_size")
-    if layers % step:
-        raise Refused(
-            f"{f.path('layer_group_size')} {step} does not divide {layers} layers; what an unfinished group holds is"
-            " not known"
-        )
+def _bailing(f: Fields, linear: LinearAttention, full: Mixing, *, rest: str | None = None) -> Architecture:
+    """Layers in groups of which the last is full; `rest` is what an unfinished group holds, where that is known."""
+    layers, step = f.layers(), f.maybe("layer_group_size")
     types = f.choices("layer_types", (FULL, LINEAR), length=layers)
-    types = types or [LINEAR if (i + 1) % step else FULL for i in range(layers)]
-    sparse = sparse_layers(f, layers, front=front)
-    moe = experts(f, shared_intermediate_size=f.maybe("moe_shared_expert_intermediate_size"))
+    if types is None:
+        step = f.whole("layer_group_size")
+        if layers % step and rest is None:
+            raise Refused(
+                f"{f.path('layer_group_size')} {step} does not divide {layers} layers; what an unfinished group holds"
+                " is not known"
+            )
+        whole = layers // step * step
+        types = [(LINEAR if (i + 1) % step else FULL) if i < whole else rest or FULL for i in range(layers)]
+    sparse = sparse_layers(f, layers)
+    moe = experts(f, usual=1, shared_intermediate_size=f.maybe("moe_shared_expert_intermediate_size"))
     feed = None if all(sparse) else dense(f)
     rows = [
         Row(full if kind == FULL else linear, moe if one else feed) for kind, one in zip(types, sparse, strict=True)
@@ -194,7 +205,7 @@ def _bailing(f: Fields, linear: LinearAttention, full: Mixing, *, front: int) ->
 
 
 HYBRID_FAMILIES = (
-    Family("qwen3-next", _qwen3_next, ("qwen3_next",), ("Qwen3NextForCausalLM",)),
+    Family("qwen3-next", _qwen3_next, ("qwen3_next",), ("Qwen3NextForCausalLM",), assumes=NEXT),
     Family("qwen3.5-text", qwen3_5, ("qwen3_5_text",), ("Qwen3_5ForCausalLM",)),
     Family("qwen3.5-moe-text", qwen3_5_moe, ("qwen3_5_moe_text",), ("Qwen3_5MoeForCausalLM",)),
     Family("kimi-linear", kimi_linear, ("kimi_linear",), ("KimiLinearForCausalLM",)),
@@ -204,6 +215,7 @@ HYBRID_FAMILIES = (
         ("bailing_hybrid",),
         ("BailingHybridForCausalLM", "BailingMoeV3ForCausalLM"),
     ),
+    Family("bailing-moe-v2.5", _bailing_v25, ("bailing_hybrid", "bailing_moe_v2_5"), (V25,)),
     Family(
         "bailing-moe-linear",
         _bailing_linear,

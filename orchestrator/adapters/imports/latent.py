@@ -32,30 +32,32 @@ WINDOW_ONLY, FINE, COARSE = "sliding_attention", "compressed_sparse_attention", 
 RATES = {0: WINDOW_ONLY, 4: FINE, 128: COARSE}
 
 
-def _deepseek(f: Fields, front: int) -> Architecture:
+def _deepseek(f: Fields, *, front: int | None = None, usual: int | None = None) -> Architecture:
     f.only("ep_size", 1)
     sparse = sparse_layers(f, f.layers(), front=front)
     bias = f.flag("attention_bias", default=False)
     if bias:
         f.only("q_lora_rank", f.maybe("q_lora_rank"))
     mixing = latent(f, qkv_bias=bias)
-    return decoder(f, _rows(f, sparse, [mixing] * len(sparse)), tied=False)
+    return decoder(f, _rows(f, sparse, [mixing] * len(sparse), usual=usual), tied=False)
 
 
-def _rows(f: Fields, sparse: list[bool], mixing: list[LatentAttention], *, other: int = 0) -> list[Row]:
-    moe = experts(f) if any(sparse) else None
+def _rows(
+    f: Fields, sparse: list[bool], mixing: list[LatentAttention], *, usual: int | None = 1, other: int = 0
+) -> list[Row]:
+    moe = experts(f, usual=usual) if any(sparse) else None
     feed = None if all(sparse) else dense(f)
     return [Row(mix, moe if one else feed, other=other) for mix, one in zip(mixing, sparse, strict=True)]
 
 
 def deepseek_v2(f: Fields) -> Architecture:
     """DeepSeek V2 and V2-Lite."""
-    return _deepseek(f, 0)
+    return _deepseek(f, usual=2)
 
 
 def deepseek_v3(f: Fields) -> Architecture:
-    """DeepSeek V3, V3.1, R1 and Kimi K2."""
-    return _deepseek(f, 3)
+    """DeepSeek V3, V3.1, R1, Kimi K2 and Moonlight, which differ in their dense front and shared experts."""
+    return _deepseek(f.left_out({"q_lora_rank": 1536, "n_shared_experts": 1, "first_k_dense_replace": 3}))
 
 
 def deepseek_v32(f: Fields) -> Architecture:
@@ -99,7 +101,7 @@ def _indexer_types(f: Fields, layers: int, *, step: int, first: int) -> list[str
 
 
 def _glm_lite(f: Fields) -> Architecture:
-    return _deepseek(f, 1)
+    return _deepseek(f, front=1, usual=1)
 
 
 def _hy_v4(f: Fields) -> Architecture:
@@ -120,7 +122,7 @@ def _minicpm3(f: Fields) -> Architecture:
     f.only("attention_bias", False)
     f.only("mlp_bias", False)
     hidden_rope = {"v_head_dim": f.whole("hidden_size") // f.whole("num_attention_heads")}
-    g = f if f.has("v_head_dim") else f.assuming(hidden_rope)
+    g = f if f.has("v_head_dim") else f.without("v_head_dim").assuming(hidden_rope)
     return decoder(g, [Row(latent(g), dense(g))] * g.layers(), tied=True)
 
 
@@ -137,7 +139,7 @@ def _longcat(f: Fields) -> Architecture:
         intermediate_size=f.whole("expert_ffn_hidden_size"),
         dense=feed,
     )
-    empty = f.whole("zero_expert_num", default=0, least=0) * f.whole("hidden_size")
+    empty = f.whole("zero_expert_num", least=0) * f.whole("hidden_size")
     return decoder(f, [Row(mixing, moe, other=empty), Row(mixing, feed)] * layers, tied=False)
 
 
@@ -150,7 +152,7 @@ def deepseek_v4(f: Fields) -> Architecture:
     streams = f.whole("hc_mult", default=4, most=64)
     mixes = streams * (streams + 2)
     per_layer = 2 * (mixes * (streams * hidden + 1) + 3)
-    moe = experts(f)
+    moe = experts(f, usual=1)
     rows = [Row(mixing, moe, other=per_layer) for mixing in _compressed(f, f.layers())]
     return decoder(f, rows, tied=False, other=streams * (streams * hidden + 1) + 1)
 

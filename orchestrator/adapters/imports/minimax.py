@@ -6,8 +6,8 @@ Pure. Each reader honours the keys that the family's own code honours, with the 
 from __future__ import annotations
 
 from orchestrator.adapters.imports.blocks import FULL, LINEAR, Family, Row, attention, decoder, experts, sparse_layers
-from orchestrator.adapters.imports.dense import HEAD
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.dense import EIGHT, HEAD
+from orchestrator.adapters.imports.fields import KV_HEADS, Fields
 from orchestrator.api.architecture import Architecture, Dense, Indexer, LinearAttention
 from runtimes.errors import Refused
 
@@ -35,8 +35,9 @@ def _minimax(f: Fields) -> Architecture:
 def _minimax_m2(f: Fields) -> Architecture:
     f.only("qk_norm_type", "per_layer")
     f.only("shared_intermediate_size", 0)
+    if 0 in (f.wholes("attn_type_list", length=f.layers(), most=1) or []):
+        raise Refused(f"{f.path('attn_type_list')} names layers with linear attention; this family has none")
     norm = f.flag("use_qk_norm", default=True)
-    f = f.assuming(HEAD)
     moe = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"))
     mixing = attention(f, qk_norm="layer" if norm else "none")
     return decoder(f, [Row(mixing, moe)] * f.layers(), tied=False)
@@ -45,14 +46,14 @@ def _minimax_m2(f: Fields) -> Architecture:
 def minimax_m3(f: Fields) -> Architecture:
     """MiniMax M3: an index picks blocks of tokens in most layers; a dense front."""
     layers = f.layers()
-    f = f.assuming(HEAD)
+    f = f.assuming({**HEAD, KV_HEADS: 4})
     f.only("qk_norm_type", "per_head")
     f.only("use_qk_norm", True)
     f.only("attention_output_gate", False)
     sparse = sparse_layers(f, layers)
     moe = experts(
         f,
-        shared=f.maybe("n_shared_experts", least=0) if f.has("n_shared_experts") else 1,
+        usual=1,
         intermediate_size=f.maybe("moe_intermediate_size") or f.whole("intermediate_size"),
         shared_intermediate_size=f.maybe("shared_intermediate_size"),
     )
@@ -95,7 +96,8 @@ MINIMAX_FAMILIES = (
         _minimax,
         ("minimax", "minimax_text_01", "minimax_m1"),
         ("MiniMaxForCausalLM", "MiniMaxText01ForCausalLM", "MiniMaxM1ForCausalLM"),
+        assumes=EIGHT,
     ),
-    Family("minimax-m2", _minimax_m2, ("minimax_m2",), ("MiniMaxM2ForCausalLM",)),
+    Family("minimax-m2", _minimax_m2, ("minimax_m2",), ("MiniMaxM2ForCausalLM",), assumes={**HEAD, **EIGHT}),
     Family("minimax-m3", minimax_m3, ("minimax_m3", "minimax_m3_vl_text"), ("MiniMaxM3ForCausalLM",)),
 )

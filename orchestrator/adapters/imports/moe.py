@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.adapters.imports.blocks import (
+    AS_HEADS,
     Family,
     Row,
     attention,
@@ -19,8 +20,8 @@ from orchestrator.adapters.imports.blocks import (
     sparse_layers,
     windows,
 )
-from orchestrator.adapters.imports.dense import HEAD
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.dense import EIGHT, HEAD
+from orchestrator.adapters.imports.fields import KV_HEADS, Fields
 from orchestrator.api.architecture import Architecture, Dense, Experts, GroupedAttention
 from runtimes.errors import Refused
 
@@ -35,14 +36,14 @@ def _feed(f: Fields, sparse: Sequence[bool]) -> Dense | None:
 
 def mixtral(f: Fields) -> Architecture:
     """Mixtral: experts in every layer, as wide as `intermediate_size`."""
-    moe = experts(f, intermediate_size=f.whole("intermediate_size"))
+    moe = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"))
     rows = [Row(attention(f, window=width), moe) for width in windows(f, f.layers(), every)]
     return decoder(f, rows, tied=False)
 
 
 def _phimoe(f: Fields) -> Architecture:
     bias = f.flag("attention_bias", default=False)
-    moe = experts(f, intermediate_size=f.whole("intermediate_size"))
+    moe = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"))
     rows = [
         Row(attention(f, window=width, qkv_bias=bias, output_bias=bias), moe) for width in windows(f, f.layers(), every)
     ]
@@ -59,9 +60,7 @@ def stepped(f: Fields, layers: int) -> list[bool]:
 def _qwen2_moe(f: Fields) -> Architecture:
     layers = f.layers()
     sparse = stepped(f, layers)
-    moe = experts(
-        f, shared=1, shared_intermediate_size=f.whole("shared_expert_intermediate_size", default=5632), shared_gate=True
-    )
+    moe = experts(f, shared=1, shared_intermediate_size=f.whole("shared_expert_intermediate_size"), shared_gate=True)
     feed = _feed(f, sparse)
     bias = f.flag("qkv_bias", default=True)
     if not f.has("layer_types"):
@@ -75,9 +74,11 @@ def _qwen2_moe(f: Fields) -> Architecture:
 
 
 def qwen3_moe(f: Fields) -> Architecture:
-    """Qwen 3 with experts: none shared."""
+    """Qwen 3 with experts: none shared, whatever an inherited key says."""
+    f.has("shared_expert_intermediate_size")
     layers = f.layers()
     sparse = stepped(f, layers)
+    f = f.left_out({KV_HEADS: 4})
     bias = f.flag("attention_bias", default=False)
     moe, feed = experts(f, shared=0), _feed(f, sparse)
     slide = every if f.flag("use_sliding_window", default=False) else none
@@ -96,24 +97,25 @@ def glm4_moe(f: Fields) -> Architecture:
 
 def glm4v_moe(f: Fields) -> Architecture:
     """The decoder of GLM-4.5V and 4.6V, which has biases and no norms on queries and keys."""
-    return _glm4_moe(f.without("use_qk_norm"), bias=True)
+    f = f.without("use_qk_norm").left_out({**EIGHT, "first_k_dense_replace": 1})
+    return _glm4_moe(f, bias=True)
 
 
 def _glm4_moe(f: Fields, *, bias: bool) -> Architecture:
-    sparse = sparse_layers(f, f.layers(), front=1)
+    sparse = sparse_layers(f, f.layers())
     mixing = attention(
         f,
         qkv_bias=f.flag("attention_bias", default=bias),
         qk_norm="head" if f.flag("use_qk_norm", default=False) else "none",
     )
-    return decoder(f, _rows(sparse, mixing, experts(f), _feed(f, sparse)), tied=False)
+    return decoder(f, _rows(sparse, mixing, experts(f, usual=1), _feed(f, sparse)), tied=False)
 
 
 def ernie_moe(f: Fields) -> Architecture:
     """ERNIE 4.5 with experts: their own names for everything."""
     layers = f.layers()
     f.only("use_bias", False)
-    first = f.whole("moe_layer_start_index", default=1, least=0)
+    first = f.whole("moe_layer_start_index", least=0)
     last = f.whole("moe_layer_end_index", default=-1, least=-1)
     step = f.maybe("moe_layer_interval") or 1
     sparse = [first <= i <= (layers - 1 if last < 0 else last) and (i + 1) % step == 0 for i in range(layers)]
@@ -127,8 +129,8 @@ def ernie_moe(f: Fields) -> Architecture:
 
 
 def bailing_moe(f: Fields) -> Architecture:
-    """Ling 1.5 and 2.0: a dense front, shared experts."""
-    sparse = sparse_layers(f, f.layers())
+    """Ling 1 and 1.5: shared experts, in some models a dense front."""
+    sparse = sparse_layers(f, f.layers(), front=0)
     mixing = attention(
         f,
         qkv_bias=f.flag("use_qkv_bias", default=False),
@@ -140,9 +142,10 @@ def bailing_moe(f: Fields) -> Architecture:
 
 
 def bailing_moe_v2(f: Fields) -> Architecture:
-    """Ling 2.0, whose class assumes norms on queries and keys and one dense layer in front."""
-    assumed = {"use_qk_norm": True, "first_k_dense_replace": 1, "head_dim": 128}
-    return bailing_moe(f.assuming(assumed))
+    """Ling 2.0, whose class assumes norms on queries and keys; how many dense layers are in front must be said."""
+    f = f.assuming({"use_qk_norm": True, **HEAD})
+    f.whole("first_k_dense_replace", least=0)
+    return bailing_moe(f)
 
 
 def _gpt_oss(f: Fields) -> Architecture:
@@ -176,7 +179,7 @@ def _granitemoe(f: Fields) -> Architecture:
 def _dots1(f: Fields) -> Architecture:
     bias = f.flag("attention_bias", default=False)
     layers = f.layers()
-    sparse = sparse_layers(f, layers, front=0)
+    sparse = sparse_layers(f, layers)
     moe, feed = experts(f), _feed(f, sparse)
     first = f.maybe("max_window_layers", least=0)
     seen = windows(f, layers, lambda i: first is not None and i >= first)
@@ -190,11 +193,17 @@ def _dots1(f: Fields) -> Architecture:
 def _hunyuan_moe(f: Fields) -> Architecture:
     f.only("use_qk_norm", True)
     f.only("use_cla", False)
+    f.has("cla_share_factor")  # of no effect without it
     f.only("use_mla", False)
     layers = f.layers()
     bias = f.flag("attention_bias", default=False)
     width = _same(f, "moe_intermediate_size", layers) or f.whole("intermediate_size")
     f.only("use_mixed_mlp_moe", True)
+    if width != f.whole("intermediate_size"):
+        raise Refused(
+            f"{f.path('moe_intermediate_size')} {width} is not intermediate_size; implementations differ in which of"
+            " them the experts have"
+        )
     moe = Experts(
         routed=f.whole("num_experts"),
         per_token=_same(f, "moe_topk", layers) or f.whole("num_experts_per_tok"),
@@ -215,12 +224,18 @@ def _same(f: Fields, key: str, layers: int) -> int | None:
     return numbers.pop()
 
 
+def _solar_open(f: Fields) -> Architecture:
+    bias = f.flag("attention_bias", default=False)
+    row = Row(attention(f, qkv_bias=bias), experts(f, usual=1))
+    return decoder(f, [row] * f.layers(), tied=False)
+
+
 def _hy_v3(f: Fields) -> Architecture:
     sparse = sparse_layers(f, f.layers(), front=1)
     bias = f.flag("attention_bias", default=False)
     f.only("mlp_bias", False)
-    mixing = attention(f.assuming(HEAD), qkv_bias=bias, output_bias=bias, qk_norm="head")
-    return decoder(f, _rows(sparse, mixing, experts(f), _feed(f, sparse)), tied=False)
+    mixing = attention(f, qkv_bias=bias, output_bias=bias, qk_norm="head")
+    return decoder(f, _rows(sparse, mixing, experts(f, usual=1), _feed(f, sparse)), tied=False)
 
 
 def _deepseek_moe(f: Fields) -> Architecture:
@@ -231,24 +246,32 @@ def _deepseek_moe(f: Fields) -> Architecture:
 
 
 MOE_FAMILIES = (
-    Family("mixtral", mixtral, ("mixtral",), ("MixtralForCausalLM",)),
-    Family("phimoe", _phimoe, ("phimoe",), ("PhiMoEForCausalLM", "PhimoeForCausalLM")),
+    Family("mixtral", mixtral, ("mixtral",), ("MixtralForCausalLM",), assumes=EIGHT),
+    Family("phimoe", _phimoe, ("phimoe",), ("PhiMoEForCausalLM", "PhimoeForCausalLM"), assumes=EIGHT),
     Family("qwen2-moe", _qwen2_moe, ("qwen2_moe",), ("Qwen2MoeForCausalLM",)),
     Family("qwen3-moe", qwen3_moe, ("qwen3_moe",), ("Qwen3MoeForCausalLM",)),
-    Family("glm4-moe", glm4_moe, ("glm4_moe",), ("Glm4MoeForCausalLM",)),
+    Family("glm4-moe", glm4_moe, ("glm4_moe",), ("Glm4MoeForCausalLM",), assumes=EIGHT),
     Family("ernie4.5-moe", ernie_moe, ("ernie4_5_moe",), ("Ernie4_5_MoeForCausalLM", "Ernie4_5_MoEForCausalLM")),
     Family("bailing-moe", bailing_moe, ("bailing_moe",), ("BailingMoeForCausalLM",)),
-    Family("bailing-moe-v2", bailing_moe_v2, ("bailing_moe_v2",), ("BailingMoeV2ForCausalLM",)),
-    Family("gpt-oss", _gpt_oss, ("gpt_oss",), ("GptOssForCausalLM",)),
-    Family("olmoe", _olmoe, ("olmoe",), ("OlmoeForCausalLM",)),
+    Family("bailing-moe-v2", bailing_moe_v2, ("bailing_moe_v2", "bailing_moe"), ("BailingMoeV2ForCausalLM",)),
+    Family("gpt-oss", _gpt_oss, ("gpt_oss",), ("GptOssForCausalLM",), assumes=EIGHT),
+    Family("olmoe", _olmoe, ("olmoe",), ("OlmoeForCausalLM",), assumes=AS_HEADS),
     Family(
         "granitemoe",
         _granitemoe,
         ("granitemoe", "granitemoeshared"),
         ("GraniteMoeForCausalLM", "GraniteMoeSharedForCausalLM"),
+        assumes=AS_HEADS,
     ),
     Family("dots1", _dots1, ("dots1",), ("Dots1ForCausalLM",)),
-    Family("hunyuan-v1-moe", _hunyuan_moe, ("hunyuan_v1_moe",), ("HunYuanMoEV1ForCausalLM", "HunYuanMoeV1ForCausalLM")),
-    Family("hy-v3", _hy_v3, ("hy_v3",), ("HYV3ForCausalLM",)),
-    Family("deepseek-moe", _deepseek_moe, ("deepseek",), ("DeepseekForCausalLM",)),
+    Family(
+        "hunyuan-v1-moe",
+        _hunyuan_moe,
+        ("hunyuan_v1_moe",),
+        ("HunYuanMoEV1ForCausalLM", "HunYuanMoeV1ForCausalLM"),
+        assumes=AS_HEADS,
+    ),
+    Family("solar-open", _solar_open, ("solar_open",), ("SolarOpenForCausalLM",), assumes={**HEAD, **EIGHT}),
+    Family("hy-v3", _hy_v3, ("hy_v3",), ("HYV3ForCausalLM",), assumes={**HEAD, **EIGHT}),
+    Family("deepseek-moe", _deepseek_moe, ("deepseek",), ("DeepseekForCausalLM",), assumes=AS_HEADS),
 )

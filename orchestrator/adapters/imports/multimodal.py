@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.adapters.imports import towers
 from orchestrator.adapters.imports.blocks import SPARSE, Family, Row, attention, decoder, dense
 from orchestrator.adapters.imports.dense import glm4, internlm2, llama, ministral3, mistral, phi3, qwen2, qwen3
-from orchestrator.adapters.imports.fields import Fields, shown
+from orchestrator.adapters.imports.fields import INHERITED, KV_HEADS, Fields, shown
 from orchestrator.adapters.imports.gemma import CONTEXT, gemma3_text, gemma4_text
 from orchestrator.adapters.imports.hybrid import kimi_linear, qwen3_5, qwen3_5_moe
 from orchestrator.adapters.imports.latent import deepseek_v3
@@ -21,7 +21,7 @@ from orchestrator.adapters.imports.moe import glm4v_moe, qwen3_moe
 from orchestrator.adapters.imports.windowed import llama4_text, step3p5
 from orchestrator.api.architecture import Architecture, Component, Experts
 from orchestrator.api.model import Modality
-from runtimes.errors import Refused
+from runtimes.errors import Invalid, Refused
 
 Reader = Callable[[Fields], Architecture]
 Tower = Callable[[Fields, int], Component]
@@ -30,14 +30,14 @@ WATCHES: tuple[Modality, ...] = ("text", "image", "video")
 PARTS = ("text_config", "llm_config", "language_config")
 
 
-def _with_tower(
+def with_tower(
     f: Fields,
     decode: Reader,
     count: Tower,
     *,
     flat: bool = False,
     outer: tuple[str, ...] = (),
-    small: bool = False,
+    optional: bool = False,
 ) -> Architecture:
     """A decoder read by its own family, and its tower.
 
@@ -47,12 +47,12 @@ def _with_tower(
         count: counts the tower.
         flat: old configurations have the decoder's keys beside `vision_config`.
         outer: keys of the tower's projector that stand outside `vision_config`.
-        small: the tower is less than a hundredth of the model, which may be counted without it.
+        optional: there are checkpoints of the decoder alone that keep the wrapper's name.
     """
     text = f if flat and not any(f.has(key) for key in PARTS) else f.inner(*PARTS)
     architecture = decode(text)
-    if small and not f.has("vision_config"):
-        f.notes.append("the configuration has no vision_config; the decoder alone is counted")
+    if optional and not f.has("vision_config"):
+        f.notes.append("the configuration has no vision_config; the decoder alone is counted, without a vision tower")
         return architecture
     seeing = f.inner("vision_config")
     lent = {key: f.raw(key) for key in outer if f.has(key)}
@@ -60,7 +60,7 @@ def _with_tower(
     return architecture.model_copy(update={"beside": (*architecture.beside, beside)})
 
 
-def _chosen(readers: Mapping[str, Reader]) -> Reader:
+def chosen(readers: Mapping[str, Reader]) -> Reader:
     """The reader of whatever decoder a wrapper holds."""
 
     def read(f: Fields) -> Architecture:
@@ -76,6 +76,17 @@ def _chosen(readers: Mapping[str, Reader]) -> Reader:
     return read
 
 
+def left_out(read: Reader, assumed: Mapping[str, Any]) -> Reader:
+    """A reader of a decoder that its wrapper saves without what equals the wrapper's own class."""
+    return lambda f: read(f.left_out(assumed))
+
+
+def _ministral3(f: Fields) -> Architecture:
+    if f.raw(INHERITED) is not True and not f.wrapper_says(INHERITED):
+        raise Invalid(f"the configuration has no {INHERITED}, which differs between the sizes of this family")
+    return ministral3(f)
+
+
 def _glm4v_text(f: Fields) -> Architecture:
     return glm4(f if f.has("head_dim") else f.assuming_quietly({"head_dim": None}))
 
@@ -83,6 +94,7 @@ def _glm4v_text(f: Fields) -> Architecture:
 def _ernie_vl(f: Fields) -> Architecture:
     """Two sets of experts in each layer, one for text and one for what is seen; a token meets one of them."""
     f.only("use_bias", False)
+    f = f.left_out({KV_HEADS: 4})
     layers = f.layers()
     listed = f.choices("mlp_layer_types", ("dense", SPARSE), length=layers)
     if listed is None:
@@ -115,7 +127,7 @@ def _both(f: Fields, key: str, *, least: int) -> int:
     return numbers.pop()
 
 
-def _family(
+def wrapped(
     name: str,
     decode: Reader,
     count: Tower,
@@ -126,16 +138,14 @@ def _family(
     context: int | None = None,
     **more: Any,
 ) -> Family:
-    return Family(name, partial(_with_tower, decode=decode, count=count, **more), types, classes, inputs, context)
+    """A family of wrappers; further arguments are those of `with_tower`."""
+    return Family(name, partial(with_tower, decode=decode, count=count, **more), types, classes, inputs, context)
 
 
 def _gemma4(f: Fields) -> Architecture:
     if f.has("audio_config"):
-        raise Refused(
-            f"{f.path('audio_config')} is given; the audio tower of this family is not known. With its weights the"
-            " model can be imported from its tensors"
-        )
-    return _with_tower(f, gemma4_text, towers.gemma4)
+        raise Refused(f"{f.path('audio_config')} is given; the audio tower of this family is not known")
+    return with_tower(f, gemma4_text, towers.gemma4)
 
 
 INTERN_DECODERS: dict[str, Reader] = {
@@ -154,35 +164,35 @@ INTERN_DECODERS: dict[str, Reader] = {
 }
 
 MULTIMODAL_FAMILIES = (
-    _family(
+    wrapped(
         "qwen2-vl",
-        qwen2,
+        left_out(qwen2, {KV_HEADS: 8}),
         towers.qwen2_vl,
         ("qwen2_vl",),
         ("Qwen2VLForConditionalGeneration",),
         inputs=WATCHES,
         flat=True,
     ),
-    _family(
+    wrapped(
         "qwen2.5-vl",
-        qwen2,
+        left_out(qwen2, {KV_HEADS: 8}),
         towers.qwen2_5_vl,
         ("qwen2_5_vl",),
         ("Qwen2_5_VLForConditionalGeneration",),
         inputs=WATCHES,
         flat=True,
     ),
-    _family("qwen3-vl", qwen3, towers.qwen3_vl, ("qwen3_vl",), ("Qwen3VLForConditionalGeneration",), inputs=WATCHES),
-    _family(
+    wrapped("qwen3-vl", qwen3, towers.qwen3_vl, ("qwen3_vl",), ("Qwen3VLForConditionalGeneration",), inputs=WATCHES),
+    wrapped(
         "qwen3-vl-moe",
-        qwen3_moe,
+        left_out(qwen3_moe, {KV_HEADS: 16}),
         towers.qwen3_vl,
         ("qwen3_vl_moe",),
         ("Qwen3VLMoeForConditionalGeneration",),
         inputs=WATCHES,
     ),
-    _family("qwen3.5", qwen3_5, towers.qwen3_5, ("qwen3_5",), ("Qwen3_5ForConditionalGeneration",), inputs=WATCHES),
-    _family(
+    wrapped("qwen3.5", qwen3_5, towers.qwen3_5, ("qwen3_5",), ("Qwen3_5ForConditionalGeneration",), inputs=WATCHES),
+    wrapped(
         "qwen3.5-moe",
         qwen3_5_moe,
         towers.qwen3_5,
@@ -190,8 +200,16 @@ MULTIMODAL_FAMILIES = (
         ("Qwen3_5MoeForConditionalGeneration",),
         inputs=WATCHES,
     ),
-    _family("glm4v", _glm4v_text, towers.glm4v, ("glm4v",), ("Glm4vForConditionalGeneration",), inputs=WATCHES),
-    _family(
+    wrapped(
+        "glm4v",
+        _glm4v_text,
+        towers.glm4v,
+        ("glm4v",),
+        ("Glm4vForConditionalGeneration",),
+        inputs=WATCHES,
+        flat=True,
+    ),
+    wrapped(
         "glm4v-moe",
         glm4v_moe,
         towers.glm4v,
@@ -199,7 +217,7 @@ MULTIMODAL_FAMILIES = (
         ("Glm4vMoeForConditionalGeneration",),
         inputs=WATCHES,
     ),
-    _family(
+    wrapped(
         "ernie4.5-vl-moe",
         _ernie_vl,
         towers.ernie,
@@ -208,41 +226,49 @@ MULTIMODAL_FAMILIES = (
         inputs=WATCHES,
         flat=True,
     ),
-    _family(
+    wrapped(
         "internvl",
-        _chosen(INTERN_DECODERS),
+        chosen(INTERN_DECODERS),
         towers.intern,
         ("internvl", "internvl_chat"),
         ("InternVLForConditionalGeneration", "InternVLChatModel"),
     ),
-    _family(
+    wrapped(
         "kimi-vl",
         deepseek_v3,
         towers.moon,
         ("kimi_vl", "kimi_k25"),
         ("KimiVLForConditionalGeneration", "KimiK25ForConditionalGeneration", "Kimi_K25ForConditionalGeneration"),
     ),
-    _family("kimi-k3", kimi_linear, towers.moon3, ("kimi_k3",), ("KimiK3ForConditionalGeneration",)),
-    _family("gemma3", gemma3_text, towers.gemma3, ("gemma3",), ("Gemma3ForConditionalGeneration",), context=CONTEXT),
+    wrapped("kimi-k3", kimi_linear, towers.moon3, ("kimi_k3",), ("KimiK3ForConditionalGeneration",)),
+    wrapped(
+        "gemma3",
+        gemma3_text,
+        towers.gemma3,
+        ("gemma3",),
+        ("Gemma3ForConditionalGeneration",),
+        context=CONTEXT,
+        optional=True,
+    ),
     Family("gemma4", _gemma4, ("gemma4",), ("Gemma4ForConditionalGeneration",), SEES),
-    _family("llama4", llama4_text, towers.llama4, ("llama4",), ("Llama4ForConditionalGeneration",), small=True),
-    _family(
+    wrapped("llama4", llama4_text, towers.llama4, ("llama4",), ("Llama4ForConditionalGeneration",), optional=True),
+    wrapped(
         "mistral3",
-        _chosen({"mistral": mistral, "ministral3": ministral3}),
+        chosen({"mistral": mistral, "ministral3": _ministral3}),
         towers.pixtral,
         ("mistral3",),
         ("Mistral3ForConditionalGeneration",),
         outer=("spatial_merge_size",),
     ),
-    _family(
+    wrapped(
         "smolvlm",
-        _chosen({"llama": llama, "VLlama3ForCausalLM": llama}),
+        chosen({"llama": llama, "VLlama3ForCausalLM": llama}),
         towers.idefics3,
         ("smolvlm", "idefics3"),
         ("SmolVLMForConditionalGeneration", "Idefics3ForConditionalGeneration"),
         outer=("scale_factor",),
     ),
-    _family(
+    wrapped(
         "minimax-m3-vl",
         minimax_m3,
         towers.minimax_m3,
@@ -250,7 +276,7 @@ MULTIMODAL_FAMILIES = (
         ("MiniMaxM3SparseForConditionalGeneration",),
         outer=("projector_hidden_size",),
     ),
-    _family(
+    wrapped(
         "step3.7",
         step3p5,
         towers.step3p7,

@@ -5,9 +5,9 @@ Pure. Their keys are given the usual names, then the usual readers count them.
 
 from __future__ import annotations
 
-from orchestrator.adapters.imports.blocks import Family, Row, attention, decoder, dense
+from orchestrator.adapters.imports.blocks import AS_HEADS, Family, Row, attention, decoder, dense
 from orchestrator.adapters.imports.dense import llama, uniform
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.fields import KV_HEADS, Fields
 from orchestrator.api.architecture import Architecture, Dense, GroupedAttention
 from runtimes.errors import Invalid, Refused
 
@@ -26,10 +26,7 @@ def _qwen(f: Fields) -> Architecture:
 
 def _chatglm(f: Fields) -> Architecture:
     if f.has("vision_config") or not f.has("padded_vocab_size"):
-        raise Refused(
-            "of this family only text models with padded_vocab_size are known, ChatGLM 2 and after. With its weights"
-            " beside it the model can be imported from its tensors"
-        )
+        raise Refused("of this family only text models with padded_vocab_size are known, ChatGLM 2 and after")
     f.only("rmsnorm", True)
     f.only("add_bias_linear", False)
     f.only("post_layer_norm", True)
@@ -46,7 +43,7 @@ def _chatglm(f: Fields) -> Architecture:
 
 
 def _baichuan(f: Fields) -> Architecture:
-    return uniform(f.without("num_key_value_heads"))
+    return uniform(f.without(KV_HEADS).assuming_quietly(AS_HEADS))
 
 
 def _exaone(f: Fields) -> Architecture:
@@ -64,7 +61,7 @@ def _nas(f: Fields) -> Architecture:
     hidden, heads = f.whole("hidden_size"), f.whole("num_attention_heads")
     rows = []
     for i, block in enumerate(blocks):
-        one = Fields({"block": block}, where=f"block_configs[{i}]", notes=f.notes).inner("block")
+        one = Fields({"block": block}, where=f"block_configs[{i}]", of=f).inner("block")
         mixing = _nas_attention(f, one.inner("attention"), heads)
         feed = _nas_feed(one.inner("ffn"), hidden)
         if mixing is None and feed is None:
@@ -105,7 +102,7 @@ NAMED_FAMILIES = (
     ),
     Family("baichuan", _baichuan, ("baichuan",), ("BaichuanForCausalLM", "BaiChuanForCausalLM")),
     Family("telechat3", llama, ("telechat3",), ("Telechat3ForCausalLM", "TeleChat3ForCausalLM")),
-    Family("xverse", llama, ("xverse",), ("XverseForCausalLM",)),
-    Family("exaone", _exaone, ("exaone",), ("ExaoneForCausalLM",)),
+    Family("xverse", llama, ("xverse",), ("XverseForCausalLM",), assumes=AS_HEADS),
+    Family("exaone", _exaone, ("exaone",), ("ExaoneForCausalLM",), assumes=AS_HEADS),
     Family("nemotron-nas", _nas, ("nemotron-nas", "deci"), ("DeciLMForCausalLM",)),
 )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
-from orchestrator.adapters.imports.blocks import FULL, LINEAR, Family, Row, attention, decoder, dense, experts
-from orchestrator.adapters.imports.fields import Fields
+from orchestrator.adapters.imports.blocks import AS_HEADS, FULL, LINEAR, Family, Row, attention, decoder, dense, experts
+from orchestrator.adapters.imports.dense import EIGHT
+from orchestrator.adapters.imports.fields import INHERITED, Fields
 from orchestrator.api.architecture import MOST_LAYERS, Architecture, Dense, Experts, LinearAttention
 from runtimes.errors import Invalid
 
@@ -18,7 +19,7 @@ OLD_NAMES = {"attention": FULL, LINEAR: MAMBA}
 
 
 def _nemotron_h(f: Fields) -> Architecture:
-    for key in ("attention_bias", "mlp_bias", "use_bias", "mamba_proj_bias"):
+    for key in ("attention_bias", "mlp_bias", "use_bias", "mamba_proj_bias", INHERITED):
         f.only(key, False)
     f.only("use_conv_bias", True)
     f.only("mlp_hidden_act", "relu2")
@@ -38,7 +39,7 @@ def _nemotron_h(f: Fields) -> Architecture:
             norms=1,
         )
     if FULL in kinds:
-        rows[FULL] = Row(attention(f, head_dim=f.maybe("head_dim", "attention_head_dim")), None, norms=1)
+        rows[FULL] = Row(attention(f, head_dim=f.whole("head_dim", "attention_head_dim")), None, norms=1)
     if MLP in kinds:
         rows[MLP] = Row(None, dense(f, gated=False), norms=1)
     if MOE in kinds:
@@ -97,7 +98,7 @@ def _falcon_h1(f: Fields) -> Architecture:
 
 
 def _granite_mamba(f: Fields, *, normed: bool) -> LinearAttention:
-    heads = f.whole("mamba_n_heads", default=128)
+    heads = f.whole("mamba_n_heads")
     inner = f.maybe("mamba_d_ssm") or f.whole("mamba_expand", default=2) * f.whole("hidden_size")
     if inner % heads:
         raise Invalid(f"{f.path('mamba_n_heads')} {heads} does not divide the {inner} channels of the state space")
@@ -105,7 +106,7 @@ def _granite_mamba(f: Fields, *, normed: bool) -> LinearAttention:
         form="mamba2",
         key_heads=f.whole("mamba_n_groups", default=1),
         value_heads=heads,
-        key_dim=f.whole("mamba_d_state", default=256),
+        key_dim=f.whole("mamba_d_state"),
         value_dim=inner // heads,
         convolution=f.whole("mamba_d_conv", default=4),
         normed=normed,
@@ -121,8 +122,8 @@ def _granite_hybrid(f: Fields) -> Architecture:
     listed = f.choices(key, (MAMBA, LINEAR, "attention", FULL), length=layers) or [MAMBA] * layers
     full = attention(f, qkv_bias=bias, output_bias=bias)
     mixed = _granite_mamba(f, normed=True)
-    shared = Dense(intermediate_size=f.whole("shared_intermediate_size", default=1024))
-    routed = f.whole("num_local_experts", default=8, least=0)
+    shared = Dense(intermediate_size=f.whole("shared_intermediate_size"))
+    routed = f.whole("num_local_experts", least=0)
     feed = experts(f, shared=0, intermediate_size=f.whole("intermediate_size"), dense=shared) if routed else shared
     return decoder(f, [Row(mixed if kind in {MAMBA, LINEAR} else full, feed) for kind in listed], tied=False)
 
@@ -174,7 +175,9 @@ STATE_SPACE_FAMILIES = (
     Family("nemotron-h", _nemotron_h, ("nemotron_h",), ("NemotronHForCausalLM",)),
     Family("mamba2", _mamba2, ("mamba2",), ("Mamba2ForCausalLM",)),
     Family("falcon-h1", _falcon_h1, ("falcon_h1",), ("FalconH1ForCausalLM",)),
-    Family("granitemoehybrid", _granite_hybrid, ("granitemoehybrid",), ("GraniteMoeHybridForCausalLM",)),
-    Family("lfm2", _lfm2, ("lfm2",), ("Lfm2ForCausalLM",)),
-    Family("lfm2-moe", _lfm2_moe, ("lfm2_moe",), ("Lfm2MoeForCausalLM",)),
+    Family(
+        "granitemoehybrid", _granite_hybrid, ("granitemoehybrid",), ("GraniteMoeHybridForCausalLM",), assumes=AS_HEADS
+    ),
+    Family("lfm2", _lfm2, ("lfm2",), ("Lfm2ForCausalLM",), assumes=EIGHT),
+    Family("lfm2-moe", _lfm2_moe, ("lfm2_moe",), ("Lfm2MoeForCausalLM",), assumes=EIGHT),
 )

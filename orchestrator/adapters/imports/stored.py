@@ -79,9 +79,15 @@ def _modelopt(q: Fields, algorithm: object) -> Quantization | None:
 
 def _compressed(q: Fields) -> Quantization | None:
     groups = q.part("config_groups")
-    first = groups.first() if groups is not None else None
-    weights = first.part("weights") if first is not None else None
-    if first is None or weights is None:
+    kinds = {_of_group(q, group) for group in groups.parts()} if groups is not None else set()
+    if len(kinds) > 1:
+        q.notes.append(f"{q.path('config_groups')} stores parts of the weights in different kinds")
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _of_group(q: Fields, first: Fields) -> Quantization | None:
+    weights = first.part("weights")
+    if weights is None:
         return None
     bits, group = weights.raw("num_bits"), weights.raw("group_size")
     bits = bits if isinstance(bits, int) else 0

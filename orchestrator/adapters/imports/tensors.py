@@ -37,8 +37,11 @@ def architecture_of(weights: list[Weight], config: Mapping[str, Any]) -> Archite
     """
     said = _decoder(Fields(config))
     count = said.maybe("num_hidden_layers", "n_layer", "num_layers", "n_layers", most=MOST_LAYERS)
-    tied = said.flag("tie_word_embeddings", default=False)
     pieces = pieces_of(weights, count=count)
+    try:
+        tied = said.flag("tie_word_embeddings", default=False)
+    except Refused:  # wrapper and decoder disagree
+        tied = "head" not in pieces.outside
     if tied:
         pieces.outside.pop("head", None)  # a copy of the embedding that some checkpoints store
     given = _Given(said, count or len(pieces.layers))

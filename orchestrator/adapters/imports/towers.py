@@ -64,12 +64,15 @@ def qwen2_vl(v: Fields, _hidden: int) -> Component:
 
 
 def qwen2_5_vl(v: Fields, _hidden: int) -> Component:
-    """Qwen2.5-VL: a gated feed-forward part with biases."""
+    """Qwen2.5-VL and EXAONE 4.5: a gated feed-forward part with biases; the latter has fewer key-value heads."""
     width = v.whole("hidden_size", default=1280)
     depth = v.whole("depth", default=32, most=1000)
     out = v.whole("out_hidden_size", default=3584)
     merged = _merged(v, width)
     count = _patch(v, 14) * width + depth * _gated_encoder(width, v.whole("intermediate_size", default=3420), bias=True)
+    heads, few = v.maybe("num_heads"), v.maybe("num_key_value_heads")
+    if heads is not None and few is not None:
+        count -= 2 * depth * (width + 1) * (width // heads) * (heads - few)
     return tower(count + width + linear(merged, merged) + linear(merged, out))
 
 
@@ -208,16 +211,30 @@ def llama4(v: Fields, hidden: int) -> Component:
     return tower(count + inner * middle + middle * out + final * hidden)
 
 
+def clip(v: Fields) -> int:
+    """CLIP with its class token, a norm before its layers and one behind."""
+    width, size = v.whole("hidden_size", default=768), v.whole("patch_size", default=32, most=1024)
+    tokens = (v.whole("image_size", default=224, most=2**16) // size) ** 2 + 1
+    layers = v.whole("num_hidden_layers", default=12, most=1000)
+    count = width + 3 * size * size * width + tokens * width + 4 * width
+    return count + layers * _encoder(width, v.whole("intermediate_size", default=3072))
+
+
 def pixtral(v: Fields, hidden: int) -> Component:
     """Pixtral with the merging projector of Mistral Small 3.1."""
+    width, merge = v.whole("hidden_size", default=1024), v.whole("spatial_merge_size", default=2, most=64)
+    return tower(pixtral_tower(v) + width + width * merge * merge * width + width * hidden + hidden * hidden)
+
+
+def pixtral_tower(v: Fields) -> int:
+    """Pixtral's own layers."""
     width, inner = v.whole("hidden_size", default=1024), v.whole("intermediate_size", default=4096)
-    size, merge = v.whole("patch_size", default=16, most=1024), v.whole("spatial_merge_size", default=2, most=64)
+    size = v.whole("patch_size", default=16, most=1024)
     heads, dim = v.whole("num_attention_heads", default=16), v.maybe("head_dim")
     if dim is not None and heads * dim != width:
         raise Invalid(f"{v.path('head_dim')} {dim} times {heads} heads is not {v.path('hidden_size')} {width}")
     layers = v.whole("num_hidden_layers", default=24, most=1000)
-    count = 3 * size * size * width + width + layers * _gated_encoder(width, inner, bias=False)
-    return tower(count + width + width * merge * merge * width + width * hidden + hidden * hidden)
+    return 3 * size * size * width + width + layers * _gated_encoder(width, inner, bias=False)
 
 
 def idefics3(v: Fields, hidden: int) -> Component:

@@ -29,6 +29,7 @@ def llama4_text(f: Fields) -> Architecture:
     layers = f.layers()
     f = f.assuming({"head_dim": 128, "num_key_value_heads": 8, "vocab_size": 202048})
     bias = f.flag("attention_bias", default=False)
+    f.flag("use_qk_norm", default=True)  # a norm without weights
     step = f.maybe("interleave_moe_layer_step") or 1
     listed = f.wholes("moe_layers")
     sparse = [i in listed if listed is not None else (i + 1) % step == 0 for i in range(layers)]
@@ -55,7 +56,7 @@ def _mimo_v2(f: Fields) -> Architecture:
     layers = f.layers()
     f = f.assuming({"head_dim": 192, "v_head_dim": 128})
     sparse = sparse_layers(f, layers, front=1)
-    moe = experts(f, shared=f.maybe("n_shared_experts", least=0) or 0)
+    moe = experts(f, usual=0)
     feed = None if all(sparse) else dense(f)
     kinds = _mimo_kinds(f, layers)
     mixing = {True: _mimo_attention(f, slides=True), False: _mimo_attention(f, slides=False)}
@@ -85,10 +86,10 @@ def _mimo_attention(f: Fields, *, slides: bool) -> GroupedAttention:
     return attention(
         f,
         heads=f.maybe("swa_num_attention_heads") or f.whole("num_attention_heads"),
-        kv_heads=f.maybe("swa_num_key_value_heads") or 2 * f.whole("num_key_value_heads"),
+        kv_heads=f.maybe("swa_num_key_value_heads") or 2 * f.whole("num_key_value_heads"),  # twice in the public class
         head_dim=f.maybe("swa_head_dim", "head_dim"),
         value_head_dim=f.maybe("swa_v_head_dim", "v_head_dim"),
-        window=f.maybe("sliding_window", "sliding_window_size") or 128,
+        window=f.whole("sliding_window", "sliding_window_size", default=128),
         qkv_bias=bias,
         sinks=f.flag("add_swa_attention_sink_bias", default=True),
     )
@@ -156,7 +157,7 @@ def layers_listed(f: Fields, key: str, layers: int) -> list[bool] | None:
 def _exaone_moe(f: Fields) -> Architecture:
     layers = f.layers()
     sparse = sparse_layers(f, layers, front=1)
-    moe = experts(f)
+    moe = experts(f, usual=1)
     feed = None if all(sparse) else dense(f)
     f.only("sliding_window_pattern", 4, "LLLG", 0)
     seen = windows(f, layers, lambda i: (i + 1) % 4 != 0, window=4096)

@@ -96,7 +96,10 @@ def test_an_unknown_architecture_is_read_from_its_tensors(tmp_path: Path) -> Non
 
 
 def test_without_weights_an_unknown_architecture_is_refused_with_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"model_type 'new'.* without its weights it cannot be read from its tensors"):
+    with pytest.raises(
+        Refused,
+        match=r"model_type 'new'.* In a folder with its weights it can be read .*: headwater models import FOLDER",
+    ):
         import_model(str(folder(tmp_path / "new", CONFIG | NEW)))
 
 

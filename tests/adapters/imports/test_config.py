@@ -237,12 +237,18 @@ def test_what_is_not_known_is_refused_in_one_sentence(config: dict[str, Any], wo
     assert "\n" not in str(refusal.value)
 
 
-def test_a_refusal_names_the_families_that_are_known_and_the_way_out() -> None:
+def test_a_refusal_names_the_nearest_families() -> None:
     with pytest.raises(Refused) as refusal:
-        read_config({"model_type": "mystery"})
+        read_config({"model_type": "qwen3_mo", "architectures": ["Qwen3MoForCausalLM"]})
 
-    assert all(name in str(refusal.value) for name in known_families())
-    assert "tensors" in str(refusal.value)
+    said = str(refusal.value)
+    assert "the nearest are qwen3-moe" in said
+    assert len(said) < 250
+
+
+def test_a_refusal_of_nothing_says_that_there_is_nothing() -> None:
+    with pytest.raises(Refused, match="model_type null, no architectures;"):
+        read_config({})
 
 
 @pytest.mark.parametrize(
@@ -270,7 +276,12 @@ def test_a_refusal_names_the_families_that_are_known_and_the_way_out() -> None:
         ("qwen3-30b-a3b", {"num_experts_per_tok": 500}, "num_experts_per_tok is 500, more than the 128 experts"),
         ("qwen3-30b-a3b", {"mlp_only_layers": 3}, "mlp_only_layers is 3; write a list"),
         ("deepseek-v4-flash", {"compress_ratios": [0, 0]}, "compress_ratios has 2 entries for 43 layers"),
-        ("kimi-linear-48b", {"linear_attn_config": {}}, "linear_attn_config must name each of 27 layers once"),
+        (
+            "kimi-linear-48b",
+            {"linear_attn_config": {"num_heads": 32, "head_dim": 128}},
+            "linear_attn_config must name each of 27 layers once",
+        ),
+        ("kimi-linear-48b", {"linear_attn_config": {}}, "the configuration has no linear_num_heads"),
         ("nemotron-h-56b-base-8k", {"hybrid_override_pattern": "M?"}, "hybrid_override_pattern must have one of"),
         ("qwen3-vl-2b-instruct", {"vision_config": "absent"}, "the configuration has no vision_config"),
         ("qwen3-vl-2b-instruct", {"text_config": "tiny"}, "text_config is 'tiny'; it must be a mapping"),
@@ -310,8 +321,8 @@ def test_depth_costs_nothing() -> None:
 
 
 def test_names_of_families_are_told_apart() -> None:
-    types = [one for family in FAMILIES for one in family.types]
-    assert len(types) == len(set(types))
+    named = [(kind, one) for family in FAMILIES for kind in family.types for one in family.classes]
+    assert len(named) == len(set(named))
     assert len(known_families()) == len(FAMILIES)
 
 
