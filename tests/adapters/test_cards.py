@@ -77,7 +77,11 @@ def test_a_folder_says_its_dimensions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({"num_key_value_heads": None}, {"kv_heads": 4}, id="as many key heads as heads"),
+        pytest.param(
+            {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_key_value_heads": None},
+            {"kv_heads": 4, "qk_norm": "none"},
+            id="as many key heads as heads",
+        ),
         pytest.param(
             {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "head_dim": None},
             {"head_dim": 16, "qk_norm": "none"},
