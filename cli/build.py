@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -65,6 +66,7 @@ def _request(
     """What is to be built: a model of the catalog, or weights with a licence."""
     from orchestrator.adapters.cards import card_from_source
     from orchestrator.api.spdx import parse
+    from orchestrator.lookup import did_you_mean
     from runtimes.build.cache import BuildRequest
 
     known = catalog.models
@@ -72,14 +74,18 @@ def _request(
         if name or licence:
             raise Invalid(f"{model} is in the catalog, which says its name and licence; leave out --name and --licence")
         card = known[model].spec
+        if not (card.source or card.hub):
+            raise Invalid(f"the card of {model} says nowhere where its weights are; write `hub` or `source` into it")
         return BuildRequest(model, card.source or f"hf://{card.hub}", quantization, card.licence.spdx)
     if model.startswith(HUB) and not (name and licence):
         raise Invalid(f"{model}: give --name and --licence with an hf:// source")
     if not licence:
         if _is_path(model) and not Path(model).expanduser().exists():
             raise Invalid(f"source {model}: no such file or folder")
-        hint = "with a .gguf file, a folder or an hf:// source, give --licence"
-        raise Invalid(f"{model!r} is in no catalog, which has {', '.join(sorted(known))}; {hint}")
+        if Path(model).expanduser().exists():
+            raise Invalid(f"{model}: weights that are in no catalog; give their licence with --licence, as SPDX id")
+        own = "weights of your own are a .gguf file, a folder or an hf:// source, with --licence"
+        raise Invalid(f"{model[:80]!r} is in no catalog, and {own}{did_you_mean(model, known)}")
     try:
         parse(licence)
     except ValueError as exc:
@@ -117,7 +123,7 @@ def check_reachable(request: BuildRequest, settings: Settings) -> None:
         resolve_source(request.source, settings.artifacts)
     except Unavailable:
         if not _hub_gives(request.source.removeprefix(HUB)):
-            own = f"`headwater build ./FILE.gguf --licence {request.licence}`"
+            own = f"`headwater build ./FILE.gguf --licence {shlex.quote(request.licence)}`"
             in_yaml = f"`model: {{source: ./FILE.gguf, licence: {request.licence}}}`"
             raise Refused(
                 f"{request.model} cannot be built here: {request.source} is not on this machine and no hub answered; "

@@ -73,6 +73,11 @@ def count_for_people(count: int | None) -> str:
     return f"{count / size:.1f}{letter}" if letter else str(count)
 
 
+def many(count: int, what: str) -> str:
+    """`1 model`, `79 models`."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
 def tokens_for_people(tokens: int | None) -> str:
     """`160K` is 163,840, `1M` is 1,048,576."""
     if tokens is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from cli.catalog import heading, listed
+from cli.catalog import heading, listed, many
 from cli.output import draw
 
 UNVERIFIED = "?"
@@ -16,7 +16,7 @@ SHOWN_CHIPS = 4
 def print_engines(rows: list[dict[str, Any]]) -> None:
     """Draw a list of engines for a person."""
     columns = ("name", "program", "chips", "computes in", "reads", "started from here", "predicted")
-    draw(f"{len(rows)} engines", columns, [_cells(row) for row in rows])
+    draw(many(len(rows), "engine"), columns, [_cells(row) for row in rows])
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def print_fit(value: dict[str, Any]) -> None:
 def _print_found(value: dict[str, Any]) -> None:
     if value["memory"]:
         title = f"{value['model']} on {value['chips']} x {value['chip']}, {value['parallelism']}"
-        draw(f"{title}: memory of the fullest chip", ("part", "bytes", "how it comes"), _rows(value))
+        draw(f"{title}: memory of the fullest chip", ("part", "memory", "how it comes"), _rows(value))
     verdict = "fits" if value["fits"] else "does not fit"
     typer.echo(f"{value['model']} {value['quantization']} {verdict} on {value['chips']} x {value['chip']}.")
     if value["checkpoint"]:
@@ -120,8 +120,10 @@ def _print_found(value: dict[str, Any]) -> None:
         typer.echo(f"  longest context with {at_once}: {f'{longest:,} tokens' if longest else 'none fits'}")
         more = " or more" if most == MOST else ""
         typer.echo(f"  most sequences of {tokens}: {f'{most:,}{more}' if most else 'none fits'}")
+    if value["fits"] and value["noSpeedWithout"]:
+        typer.echo(f"  not planned: no speed can be predicted without {', '.join(value['noSpeedWithout'])}")
     fewest = value["fewestChips"]
-    typer.echo(f"  fewest chips that would do: {fewest or 'none'}")
+    typer.echo(f"  fewest chips that would do in {value['quantization']}: {fewest or 'none'}")
 
 
 def _rows(value: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cli.catalog import UNKNOWN, heading, listed
+from cli.catalog import UNKNOWN, heading, listed, many
 from cli.engine_cards import print_reads
 from cli.output import bytes_for_people, draw, time_for_people
 
@@ -29,7 +29,7 @@ POD = {  # of a Kubernetes profile: what a person calls it
 def print_chips(rows: list[dict[str, Any]]) -> None:
     """Draw a list of chips for a person."""
     columns = ("name", "vendor", "kind", "place", "memory", "bandwidth", "peak", "types", "engines")
-    draw(f"{len(rows)} chips", columns, [_cells(row) for row in rows])
+    draw(many(len(rows), "chip"), columns, [_cells(row) for row in rows])
     marked = any(UNVERIFIED in cell for row in rows for cell in _cells(row)[4:8])
     if marked:
         typer.echo(f"{UNVERIFIED} nobody verified this number; `headwater hardware show` says where it comes from")

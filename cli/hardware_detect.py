@@ -115,13 +115,19 @@ def _cluster(output: Output, name: str, nodes: list[Any], catalog: Catalog, *, c
 
     def table() -> None:
         columns = ("site", "profile", "nodes", "chips per node", "memory", "resource", "labels")
-        draw("Pools", columns, _pool_rows(found))
+        if found.sites:
+            draw("Pools", columns, _pool_rows(found))
         if found.left_out:
             draw("Left out", ("nodes", "why"), _left_rows(found))
-        _print_sites(found.sites)
-        _next(name, unknown=[])
+        if found.sites:
+            _print_sites(found.sites)
+            _next(name, unknown=[])
+        else:
+            typer.echo("No node can be planned with, so there is no site.")
 
     _answer(value, output, found.sites, table)
+    if not found.sites:
+        raise typer.Exit(1)
 
 
 def _answer(value: dict[str, Any], output: Output, sites: Any, table: Any) -> None:
@@ -234,6 +240,7 @@ def _document(site: Site) -> dict[str, Any]:
 def _next(name: str, *, unknown: list[str]) -> None:
     for chip in dict.fromkeys(unknown):
         say(f"{chip} is in no pool: {_OWN}")
+    say("no price is known: with `price: 11.2/h`, of one node, at each pool a plan can compare costs")
     say(f"keep this with --output yaml > {name}.yaml, then: headwater plan service.yaml {name}.yaml")
 
 
@@ -246,6 +253,7 @@ def _nodes(path: Path | None, context: str | None) -> list[Any]:
         return list_nodes(context)
     if context is not None:
         raise Invalid("--context and --nodes exclude each other: give the context of a cluster, or a file")
+    where = "standard input" if str(path) == "-" else str(path)
     try:
         if str(path) == "-":
             read = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -253,10 +261,10 @@ def _nodes(path: Path | None, context: str | None) -> list[Any]:
             with path.open("rb") as stream:
                 read = stream.read(MOST_BYTES + 1)
     except OSError as error:
-        raise Invalid(f"{path} cannot be read: {error.strerror}") from error
+        raise Invalid(f"{where} cannot be read: {error.strerror}") from error
     if len(read) > MOST_BYTES:
-        raise Invalid(f"{path} has more than {MOST_BYTES >> 20} MiB; give the nodes of one cluster")
-    return nodes_from_text(read.decode("utf-8", errors="replace"), str(path))
+        raise Invalid(f"{where} has more than {MOST_BYTES >> 20} MiB; give the nodes of one cluster")
+    return nodes_from_text(read.decode("utf-8", errors="replace"), where)
 
 
 def _catalog(settings: Settings) -> Catalog:

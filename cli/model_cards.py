@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cli.catalog import count_for_people, heading, listed, tokens_for_people
+from cli.catalog import count_for_people, heading, listed, many, tokens_for_people
 from cli.output import UNWATCHED_WIDTH, bytes_for_people, draw
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def print_models(rows: list[dict[str, Any]]) -> None:
     """Draw a list of models for a person."""
     columns = ("name", "total", "active", "context", "native", "licence", "weights in")
-    draw(f"{len(rows)} models", columns, [_cells(row) for row in rows])
+    draw(many(len(rows), "model"), columns, [_cells(row) for row in rows])
     if any(row["licence"]["status"] == "unverified" for row in rows):
         typer.echo("? nobody verified this licence")
 
@@ -37,6 +37,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _native(quantization: str | None, form: str) -> str:
+    """`int4-experts (compressed-tensors)`; without the format where it says nothing new."""
+    return f"{quantization} ({form})" if quantization and form not in {quantization, "plain"} else quantization or ""
+
+
 def print_model(value: dict[str, Any]) -> None:
     """Draw a card for a person."""
     kinds = f"{' and '.join(value['inputs'])} to {' and '.join(value['outputs'])}"
@@ -47,7 +52,7 @@ def print_model(value: dict[str, Any]) -> None:
             "weights": value["source"] or value["hub"],
             "also": value["also"],
             "context": f"{value['contextTokens']:,} tokens" if value["contextTokens"] else "",
-            "native": f"{value['native']} ({value['nativeFormat']})" if value["native"] else "",
+            "native": _native(value["native"], value["nativeFormat"]),
         },
     )
     listed("Architecture", value["inWords"])

@@ -54,6 +54,8 @@ def register(models: typer.Typer) -> None:
         path = _in_catalog(value["name"], force=force) if save else to
         if path is not None:
             _write(path, card_text(found.card), force=force)
+            if not found.card.spec.hub:
+                say("before it can be planned on accelerators, write where its weights are: `hub: NAME` below `spec`")
         show(value, output, lambda: print_import(value))
 
 

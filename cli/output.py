@@ -80,16 +80,22 @@ def draw(title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> N
 
 
 def _widths(rows: list[tuple[str, ...]], room: int) -> list[int] | None:
-    """Width of each column, no less than its longest word; None when they have no room."""
+    """Width of each column, no less than its longest word; None when they have no room.
+
+    What is left is shared evenly, and columns that want less get all they want: `16.2 GiB` stays on one line.
+    """
     room -= COLUMN_GAP * (len(rows[0]) - 1) + EDGES
     columns = list(zip(*rows, strict=True))
     least = [max(len(word) for cell in column for word in [*cell.split(), ""]) for column in columns]
     most = [max(len(cell) for cell in column) for column in columns]
-    spare, wanted = room - sum(least), sum(most) - sum(least)
+    spare, widths = room - sum(least), [*least]
     if spare < 0:
         return None
-    share = min(1.0, spare / wanted) if wanted else 0.0
-    return [low + int((high - low) * share) for low, high in zip(least, most, strict=True)]
+    for served, column in enumerate(sorted(range(len(least)), key=lambda one: most[one] - least[one])):
+        more = min(most[column] - least[column], spare // (len(least) - served))
+        widths[column] += more
+        spare -= more
+    return widths
 
 
 def _paragraph(names: tuple[str, ...], row: tuple[str, ...]) -> str:

@@ -62,6 +62,8 @@ def print_plan(plan: dict[str, Any], *, all_rejections: bool = False) -> None:
     if not placed:
         typer.echo("Nothing placed.")
         return
+    if not plan["costPerHour"]:
+        typer.echo("No pool that is used has a price; give pools one, such as `price: 11.2/h`, to plan by cost.")
     gap = f"gap {plan['gap']:.1%}"
     typer.echo(f"Cost {plan['costPerHour']:g}/h; proven lower bound {plan['lowerBoundPerHour']:g}/h; {gap}.")
 

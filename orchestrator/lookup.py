@@ -16,9 +16,10 @@ from orchestrator.api.names import nearest_names
 from orchestrator.api.quantities import MEMORY
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
+from orchestrator.core.allocation import node_of
 from orchestrator.core.configurations import known_quantization
 from orchestrator.core.cuts import has_experts
-from orchestrator.core.sizing import LONGEST_TOKENS, Question, node_of
+from orchestrator.core.sizing import LONGEST_TOKENS, Question
 from orchestrator.errors import Invalid
 from orchestrator.settings import Settings
 
@@ -80,9 +81,12 @@ def fit_question(wish: FitWish, settings: Settings) -> tuple[Question, Catalog]:
     pool = Pool(profile=wish.chip, chips=wish.per_node or node_of(profile, cluster))
     if wish.memory is not None:
         try:
-            pool = pool.model_copy(update={"memory": MEMORY.parse(wish.memory)})
+            memory = MEMORY.parse(wish.memory)
         except ValueError as exc:
             raise Invalid(f"--memory: {exc}") from exc
+        if not memory:
+            raise Invalid(f"--memory: {wish.memory} is no memory of a chip; write one such as 64GiB")
+        pool = pool.model_copy(update={"memory": memory})
     question = Question(
         model=model,
         profile=profile,
@@ -104,5 +108,5 @@ def _tokens(written: str) -> int:
     match = _TOKENS.fullmatch(written.strip())
     tokens = int(match[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20}[match[2].lower()] if match else 0
     if not 0 < tokens <= LONGEST_TOKENS:
-        raise Invalid(f"--context {written[:40]!r} is no number of tokens; write one such as 4096, 32k or 1m")
+        raise Invalid(f"--context {written[:40]!r} is no number of tokens up to 10m; write one such as 4096, 32k or 1m")
     return tokens

@@ -8,6 +8,7 @@ from the KubernetesProfile; what a pool's nodes report goes before it. Called by
 from __future__ import annotations
 
 from orchestrator.api.cluster import KubernetesProfile, NodeKind
+from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.site import Pool
 from orchestrator.core.fit import Rejected, Why
 
@@ -52,3 +53,10 @@ def resource_of(cluster: KubernetesProfile, pool: Pool) -> str | None:
     """The extended resource a pod asks for: as the pool's nodes publish it, else the vendor plugin's name."""
     names = (resource.name for resource in cluster.spec.resources if resource.counts == "units")
     return pool.resource or next(names, None)
+
+
+def node_of(profile: HardwareProfile, cluster: KubernetesProfile | None) -> int:
+    """Chips in a usual node: the largest count a pod may ask for, else the group its link connects."""
+    counts = cluster.spec.counts if cluster else ()
+    link = profile.spec.node_link
+    return max(counts) if counts else min(link.group if link else 1, 16)

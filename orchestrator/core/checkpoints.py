@@ -36,7 +36,8 @@ def checkpoint_for(
 ) -> Checkpoint | Rejected:
     """The checkpoint to load, or which rule refuses it and what would do instead."""
     reads = [one for one in _readable(model, engine, profile) if one.quantization == quantization]
-    have = ", ".join(readable_quantizations(model, engine, profile)) or "nothing"
+    nothing = f"nothing for models of {model.spec.family}" if engine.spec.reads else "nothing"
+    have = ", ".join(readable_quantizations(model, engine, profile)) or nothing
     for refusal in engine.spec.refuses:
         if refusal.chips and profile.metadata.name not in refusal.chips:
             continue
@@ -87,6 +88,18 @@ def readable_quantizations(model: Model, engine: Engine, profile: HardwareProfil
     return tuple(sorted({one.quantization for one in _readable(model, engine, profile)}))
 
 
+def bits(quantization: Quantization) -> int:
+    """Width of most weights, in the three classes that matter for what is lost: 16, 8 and 4."""
+    if quantization in {"fp32", "bf16", "fp16"}:
+        return 16
+    return 8 if quantization in {"fp8", "mxfp8", "w8a8", "w8a16", "int8", "gguf-q8"} else 4
+
+
+def loss(quantization: Quantization, native: Quantization | None) -> int:
+    """Bits that are lost against the organisation's own weights; 0 for what is as wide or wider."""
+    return max(0, bits(native or "bf16") - bits(quantization))
+
+
 def _readable(model: Model, engine: Engine, profile: HardwareProfile) -> Iterator[Reads]:
     a = model.spec.architecture
     kind = "experts" if a and any(layers.experts for layers in a.layers) else "dense"
@@ -100,8 +113,8 @@ def _readable(model: Model, engine: Engine, profile: HardwareProfile) -> Iterato
 def _published(model: Model, profile: HardwareProfile) -> Iterator[Checkpoint]:
     """What is on a hub for this chip, the organisation's own weights first; nothing made from a sibling checkpoint."""
     card = model.spec
-    if card.native and card.hub:
-        yield Checkpoint(card.hub, card.native, card.native_format)
+    if card.native and (card.hub or card.source):
+        yield Checkpoint(card.hub or card.source, card.native, card.native_format)
     for release in card.releases:
         if release.of or (release.chips and profile.metadata.name not in release.chips):
             continue
@@ -109,7 +122,8 @@ def _published(model: Model, profile: HardwareProfile) -> Iterator[Checkpoint]:
 
 
 def _loadable(model: Model, profile: HardwareProfile, reads: list[Reads]) -> Iterator[Checkpoint]:
-    """Published checkpoints in the order of `_published`, each with the way the engine reads it."""
+    """Published checkpoints in the order of `_published`, each with the way it is read; conversions come last."""
+    converted: list[Checkpoint] = []
     for one in _published(model, profile):
         for way in reads:
             verified = way.status != "unverified"
@@ -120,7 +134,13 @@ def _loadable(model: Model, profile: HardwareProfile, reads: list[Reads]) -> Ite
             if same or cast or (way.format == "online" and wide and one.format in {"plain", "paddle"}):
                 yield Checkpoint(one.name, way.quantization, one.format, way.flag, verified=verified)
             elif plain and way.format in CONVERTED:
-                yield Checkpoint(one.name, way.quantization, way.format, way.flag, convert=True, verified=verified)
+                converted.append(_converted(one.name, way))
+    yield from converted
+
+
+def _converted(name: str, way: Reads) -> Checkpoint:
+    sure = way.status != "unverified"
+    return Checkpoint(name, way.quantization, way.format, way.flag, convert=True, verified=sure)
 
 
 def _also(why: str, others: tuple[Checkpoint, ...]) -> str:

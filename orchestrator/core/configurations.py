@@ -6,7 +6,7 @@ memory, speed. The first check that says no is the reason that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.api.document import Fact
@@ -19,8 +19,9 @@ from orchestrator.api.site import Pool, Site
 from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts
 from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, worth_trying
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, worth_trying
 from orchestrator.core.cuts import cuts_of, show_cut
+from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import (
     STORAGE,
@@ -51,6 +52,7 @@ class Option:
     checkpoint: str  # published checkpoint, or empty when it is built here
     useful_replicas: int  # more of them in the pool carry nothing more: its chips are gone, or its machines all busy
     unverified: tuple[str, ...]  # facts the numbers rest on that nobody verified
+    lost_bits: int  # of most weights against the organisation's own; 0 of what the edge build measures itself
     at_risk: tuple[str, ...]  # objectives met by the middle of the prediction, and not at its 90th percentile
 
 
@@ -120,6 +122,9 @@ def _with(
     if isinstance(checkpoint, Rejected):
         yield checkpoint
         return
+    if (refused := _no_folder(subject, ask.model, engine, checkpoint)) is not None:
+        yield refused
+        return
     if compute_fact(profile, quantization) is None:
         yield Rejected(subject, Why.DTYPE, f"arithmetic for {quantization}", ", ".join(profile.spec.peaks) or "none")
         return
@@ -138,6 +143,22 @@ def _with(
     for cut, nodes in cuts:
         runner = Runner(architecture, quantization, profile, engine, cut, nodes, needs)
         yield _option(ask, place, runner, f"{subject} {show_cut(cut, nodes)}", checkpoint)
+
+
+def _no_folder(subject: str, model: Model, engine: Engine, checkpoint: Checkpoint) -> Rejected | None:
+    """A teacher's recipe names a folder of weights that the sites have; None when the checkpoint is one."""
+    if engine.spec.recipe == "edge":
+        return None
+    need = f"{checkpoint.quantization} as a published folder of weights"
+    if checkpoint.convert or checkpoint.format == "gguf":
+        have = f"GGUF, converted from {checkpoint.name}" if checkpoint.convert else f"GGUF files in {checkpoint.name}"
+        return Rejected(
+            subject, Why.CHECKPOINT, need, have, "no recipe starts one GGUF file out of many; `fit` sizes it"
+        )
+    if checkpoint.name == model.spec.source != model.spec.hub:
+        hint = "write the name it has below the sites' models folder into the card, as `hub: org/name`"
+        return Rejected(subject, Why.CHECKPOINT, need, f"files at {checkpoint.name}", hint)
+    return None
 
 
 def _no_count(subject: str, catalog: Catalog, place: Place, counts: tuple[int, ...]) -> Rejected:
@@ -183,6 +204,7 @@ def _option(ask: Ask, place: Place, runner: Runner, subject: str, checkpoint: Ch
         checkpoint=checkpoint.name,
         useful_replicas=place.pool.nodes // runner.nodes * per_group,
         unverified=_unverified(place, runner, ask.model, checkpoint),
+        lost_bits=loss(runner.quantization, ask.model.spec.native) if checkpoint.name else 0,
         at_risk=_at_risk(ask, prediction),
     )
 
@@ -246,34 +268,6 @@ def _at_risk(ask: Ask, prediction: Prediction) -> tuple[str, ...]:
         for what, most, high in held
         if most is not None and high > most
     )
-
-
-def unverified_numbers(
-    profile: HardwareProfile, pool: Pool, model: Model, further: Mapping[str, Fact[float] | None]
-) -> Iterator[str]:
-    """Numbers an answer rests on that nobody verified.
-
-    Args:
-        profile: its memory is looked at, unless the pool says it.
-        pool: what its nodes report goes before the profile.
-        model: its licence and dimensions are looked at.
-        further: other numbers of the profile that were used, by what they are.
-    """
-    spec, name = profile.spec, profile.metadata.name
-    memory = spec.allocatable or spec.memory
-    if pool.memory is None and pool.slice is None and memory.value is not None:
-        if len(spec.memory_sizes) > 1:
-            sizes = ", ".join(fit.size(size) for size in spec.memory_sizes)
-            yield f"{name} memory {fit.size(memory.value)} (sold with {sizes}; the node's tool says which)"
-        elif memory.status == "unverified":
-            yield f"{name} memory"
-    for what, fact in further.items():
-        if fact is not None and fact.status == "unverified":
-            yield f"{name} {what}"
-    if model.spec.licence.status == "unverified":
-        yield f"{model.metadata.name} licence"
-    if model.spec.confidence == "low":
-        yield f"{model.metadata.name} dimensions"
 
 
 def _unverified(place: Place, runner: Runner, model: Model, checkpoint: Checkpoint) -> tuple[str, ...]:

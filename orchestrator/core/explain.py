@@ -67,6 +67,11 @@ def _reason(tier: Placed) -> str:
     chosen, after = tier.option, tier.dearer[0]
     if chosen.price_per_h != after.price_per_h:
         return f"the cheapest that carries the demand, {tier.cost_per_h:g}/h in all"
+    c, other = chosen.configuration, after.configuration
+    if chosen.lost_bits != after.lost_bits:
+        return f"as cheap as the next, and {c.quantization} loses less than {other.quantization}"
+    if c.parallelism.chips != other.parallelism.chips:
+        return f"as cheap as the next, on {c.parallelism.chips} instead of {other.parallelism.chips} chips"
     alone, slower = (o.prediction.single_stream_tpot_s.mid for o in (chosen, after))
     return f"as cheap as the next, and {time(alone)} per token alone against {time(slower)}"
 

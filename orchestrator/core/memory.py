@@ -33,6 +33,12 @@ class Storage:
     embedding: float = 2
     head: float = 2
     kv: float = 2  # bytes per cached number
+    dense: float | None = None  # of the body of a model without experts, when not as `body`
+
+    def of(self, p: Parameters) -> float:
+        """Bytes per parameter of the body of this model."""
+        return self.body if p.routed_experts or self.dense is None else self.dense
+
     copies_tied: bool = False  # a head that is tied to the table is stored beside it all the same
 
 
@@ -50,7 +56,7 @@ STORAGE: Mapping[Quantization, Storage] = {
     "w8a8": Storage(1),  # scales per channel are too few to count
     "w8a16": Storage(1),
     "w4a16": Storage(_INT4),
-    "w4a8": Storage(1, experts=_INT4),
+    "w4a8": Storage(1, experts=_INT4, dense=_INT4),
     "w4a4": Storage(_INT4),
     "int4-experts": Storage(2, experts=0.5 + 2 / 32),
     "mxfp4-experts": Storage(2, experts=_FP4),
@@ -94,7 +100,7 @@ class Memory:
 def weight_bytes(a: Architecture, quantization: Quantization) -> int:
     """All weights as stored; what stands beside the decoder stays in 16 bits."""
     p, s = parameters(a), STORAGE[quantization]
-    return round(p.dense * s.body + _experts_bytes(p, s) + _ends_bytes(p, s))
+    return round(p.dense * s.of(p) + _experts_bytes(p, s) + _ends_bytes(p, s))
 
 
 def _experts_bytes(p: Parameters, s: Storage) -> float:
@@ -156,7 +162,7 @@ def chip_memory(
     layers = sum(group.count for group in a.layers)
     stage = math.ceil(layers / cut.pipeline) / layers
     experts = stage * _experts_bytes(p, s) / (cut.tensor * (cut.data if cut.expert else 1))
-    rest = (stage * p.dense * s.body + _ends_bytes(p, s, apart=cut.pipeline > 1)) / cut.tensor
+    rest = (stage * p.dense * s.of(p) + _ends_bytes(p, s, apart=cut.pipeline > 1)) / cut.tensor
     per_rank = math.ceil(sequences / cut.data)
     kv_cache = per_rank * stage * sequence_bytes(a, context_tokens, s.kv, tensor=cut.tensor)
     activations = (BOARD_TOKENS if board else BATCHED_TOKENS) * a.hidden_size * ACTIVATION_NUMBERS * 2

@@ -18,11 +18,11 @@ NEAREST_FIRST = (
     Why.CAPACITY,
     Why.TPOT,
     Why.TTFT,
+    Why.UNKNOWN,  # nothing but a figure is missing
     Why.MEMORY,
     Why.CONTEXT,
     Why.COUNT,
     Why.DTYPE,
-    Why.UNKNOWN,
     Why.CHECKPOINT,
     Why.QUANTIZATION,
     Why.ENGINE,

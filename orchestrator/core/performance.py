@@ -152,7 +152,7 @@ def _weights_read(runner: Runner, p: Parameters, sequences: int) -> float:
     if runner.needs:
         return runner.needs.weights_bytes
     a, cut, s = runner.architecture, runner.cut, STORAGE[runner.quantization]
-    read = (p.dense * s.body + p.head * s.head) / (cut.tensor * cut.pipeline)
+    read = (p.dense * s.of(p) + p.head * s.head) / (cut.tensor * cut.pipeline)
     tokens = sequences if cut.expert else sequences / cut.data
     each = s.body if s.experts is None else s.experts
     for layers in a.layers:

@@ -189,8 +189,8 @@ def _cheapest(
     return Unplaced(ask.service.metadata.name, ask.name, (*rejections, *full))
 
 
-def _rank(ask: Ask, option: Option, room: _Room) -> tuple[bool, float, bool, float, tuple[object, ...]]:
-    """What carries the demand, then the cheapest, then where the tier runs now, then the fastest; ties by name."""
+def _rank(ask: Ask, option: Option, room: _Room) -> tuple[bool, float, bool, int, int, float, tuple[object, ...]]:
+    """What carries the demand, the cheapest, where the tier runs now, what loses least, fewest chips, fastest; name."""
     c = option.configuration
     name = (c.pool, c.quantization, c.engine, c.nodes, c.parallelism.tensor)
     now = {
@@ -202,6 +202,8 @@ def _rank(ask: Ask, option: Option, room: _Room) -> tuple[bool, float, bool, flo
         room.short(ask, option),
         replicas_for(ask, option) * option.price_per_h,
         bool(now) and c.pool not in now,
+        option.lost_bits,
+        c.parallelism.chips,
         option.prediction.single_stream_tpot_s.mid,
         name,
     )

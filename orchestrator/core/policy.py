@@ -17,7 +17,7 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Duty, Licence, Model
 from orchestrator.api.service import ModelService, Policy, Source, Tier, Where
 from orchestrator.api.site import Site
-from orchestrator.api.territory import overlap, territory_of
+from orchestrator.api.territory import EU, MEMBERS, overlap, territory_of
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import TierName
 
@@ -221,7 +221,11 @@ def _training(policy: Policy, licence: Licence) -> _Found:
 def _residency(policy: Policy, region: str) -> _Found:
     if not policy.residency:
         return Why.RESIDENCY, True, "any region", region, ""
-    inside = any(region == prefix or region.startswith(prefix + "-") for prefix in policy.residency)
+    ground = territory_of(region)
+    inside = any(
+        region == prefix or region.startswith(prefix + "-") or (prefix == EU and ground in MEMBERS)
+        for prefix in policy.residency
+    )
     return Why.RESIDENCY, inside, f"a region in {', '.join(policy.residency)}", region, ""
 
 

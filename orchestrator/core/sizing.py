@@ -19,7 +19,7 @@ from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
 from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts, check_count
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, worth_trying
+from orchestrator.core.checkpoints import Checkpoint, bits, checkpoint_for, worth_trying
 from orchestrator.core.cuts import shares_heads, show_cut, show_heads, spans_nodes, whole_cut
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import Memory, chip_memory, edge_memory, reserved_bytes, usable_bytes, whole_bytes
@@ -144,13 +144,15 @@ def _ways(question: Question, catalog: Catalog) -> Iterator[tuple[Engine, Quanti
             yield engine, question.quantization
             continue
         tried = worth_trying(question.model, engine, question.profile)
-        yield from ((engine, one) for one in sorted(tried, key=lambda one: (one != native, _loss(one), one)))
+        yield from ((engine, one) for one in sorted(tried, key=lambda one: (one != native, *_distance(one, native))))
 
 
-def _loss(quantization: Quantization) -> int:
-    """Smaller for what loses less; what is converted to GGUF comes last."""
+def _distance(quantization: Quantization, native: Quantization | None) -> tuple[bool, int, int, str]:
+    """Smaller for what is nearer to the organisation's own weights; what is converted to GGUF comes last."""
     order = ("bf16", "fp16", "fp8", "w8a8", "w8a16", "int8")
-    return order.index(quantization) if quantization in order else len(order) + quantization.startswith("gguf")
+    place = order.index(quantization) if quantization in order else len(order)
+    apart = abs(bits(quantization) - bits(native or "bf16"))
+    return quantization.startswith("gguf"), apart, place, quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +293,3 @@ def _largest(limit: int, works: Callable[[int], bool]) -> int:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if works(middle) else (low, middle - 1)
     return low
-
-
-def node_of(profile: HardwareProfile, cluster: KubernetesProfile | None) -> int:
-    """Chips in a usual node: the largest count a pod may ask for, else the group its link connects."""
-    counts = cluster.spec.counts if cluster else ()
-    link = profile.spec.node_link
-    return max(counts) if counts else min(link.group if link else 1, 16)

@@ -9,10 +9,11 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.api.quantities import MEMORY
 from orchestrator.core.architecture import parameters
 from orchestrator.core.cache import index_bytes_per_token, kv_bytes_per_token, state_bytes_per_sequence
-from orchestrator.core.configurations import unverified_numbers
 from orchestrator.core.cuts import show_cut
+from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.explain import rejection_view
 from orchestrator.core.memory import STORAGE, usable_bytes, whole_bytes
+from orchestrator.core.performance import unknown
 from orchestrator.core.sizing import Answer, Question, answer
 
 
@@ -31,6 +32,8 @@ def fit_view(question: Question, catalog: Catalog) -> dict[str, Any]:
     }
     if found is not None and spec.architecture is not None:
         view |= _found(found, question, spec.architecture)
+        engine = catalog.engines[found.engine]
+        view["noSpeedWithout"] = list(unknown(question.profile, engine, found.checkpoint.quantization))
     elif spec.architecture is None:
         view |= _without_dimensions(question)
         rejections = () if view["fits"] else rejections

@@ -22,7 +22,7 @@ def test_the_answer_says_every_byte_and_what_else_would_do(command: Command) -> 
     assert "deepseek-r1 fp8 fits on 8 x nvidia-h20." in said
     assert "longest context with 1 sequence: " in said
     assert "most sequences of 4,096 tokens: " in said
-    assert "fewest chips that would do: 8" in said
+    assert "fewest chips that would do in fp8: 8" in said
     assert "the node's tool says which" in said
 
 

@@ -8,7 +8,7 @@ import pytest
 from worlds import a_model, a_profile, an_engine
 
 from orchestrator.api.quantization import Quantization
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, worth_trying
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, worth_trying
 from orchestrator.core.fit import Rejected, Why
 
 CHIP = a_profile("npu", kind="npu")
@@ -132,3 +132,33 @@ def test_a_way_that_nobody_verified_is_marked(status: str, *, verified: bool) ->
 
     assert isinstance(chosen, Checkpoint)
     assert chosen.verified is verified
+
+
+def test_published_files_go_before_a_conversion() -> None:
+    gguf = {"quantization": "gguf-q4", "format": "gguf", "name": "lab/tiny-GGUF"}
+    reads = [{"quantization": "gguf-q4", "format": "gguf"}]
+
+    published, made = (choose("gguf-q4", reads=reads, releases=releases) for releases in ([gguf], []))
+
+    assert isinstance(published, Checkpoint)
+    assert isinstance(made, Checkpoint)
+    assert (published.name, published.convert) == ("lab/tiny-GGUF", False)
+    assert (made.name, made.convert) == ("lab/tiny", True)
+
+
+def test_an_engine_for_other_families_says_whose_models_it_does_not_run() -> None:
+    refused = choose("bf16", reads=[{"quantization": "bf16", "format": "plain", "families": ["other"]}])
+
+    assert isinstance(refused, Rejected)
+    assert refused.have == "nothing for models of tiny"
+
+
+@pytest.mark.parametrize(
+    ("quantization", "native", "lost"),
+    [("bf16", "bf16", 0), ("w8a8", "bf16", 8), ("w4a16", "bf16", 12), ("w8a8", "fp8", 0), ("bf16", "fp8", 0),
+     ("w4a8", "fp8", 4), ("w4a16", "int4-experts", 0), ("w8a8", None, 8)],
+)  # fmt: skip
+def test_bits_are_lost_against_the_organisations_own_weights(
+    quantization: Quantization, native: Quantization | None, lost: int
+) -> None:
+    assert loss(quantization, native) == lost

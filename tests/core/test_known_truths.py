@@ -10,7 +10,8 @@ import pytest
 from orchestrator.adapters.catalog import read_catalog
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
-from orchestrator.core.sizing import Question, node_of
+from orchestrator.core.allocation import node_of
+from orchestrator.core.sizing import Question
 from orchestrator.core.sizing_view import fit_view
 
 

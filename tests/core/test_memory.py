@@ -248,3 +248,13 @@ def test_captured_graphs_lie_in_the_reserve_first(reserved: int, buffers: int) -
     )
 
     assert one.buffers == buffers
+
+
+def test_four_bit_weights_with_eight_bit_activations_are_experts_or_the_whole_of_a_dense_model() -> None:
+    experts = {"routed": 8, "per_token": 2, "intermediate_size": 32}
+
+    dense, mixture = weight_bytes(an_architecture(), "w4a8"), weight_bytes(an_architecture(experts=experts), "w4a8")
+
+    assert dense == weight_bytes(an_architecture(), "w4a16")
+    assert weight_bytes(an_architecture(experts=experts), "w4a16") < mixture
+    assert mixture < weight_bytes(an_architecture(experts=experts), "w8a8")

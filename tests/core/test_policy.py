@@ -227,6 +227,9 @@ def test_a_teacher_teaches_when_its_licence_lets_it(*, train: bool, may: bool | 
 @pytest.mark.parametrize(
     ("residency", "region", "allowed"),
     [
+        (["eu"], "de-berlin", True),
+        (["eu"], "gb-london", False),
+        (["de"], "eu-west", False),
         ([], "us-east", True), (["cn"], "cn", True), (["cn"], "cn-east", True), (["cn"], "cnx-east", False),
         (["cn-ea"], "cn-east", False), (["eu", "us"], "us-east", True), (["eu"], "us-east", False),
     ],

@@ -9,9 +9,10 @@ import pytest
 from worlds import GIB, a_catalog, a_cluster, a_model, a_pool, a_profile, an_engine, reads
 
 from orchestrator.api.site import Pool
+from orchestrator.core.allocation import node_of
 from orchestrator.core.cuts import whole_cut
 from orchestrator.core.fit import Why
-from orchestrator.core.sizing import Answer, Question, answer, node_of
+from orchestrator.core.sizing import Answer, Question, answer
 from orchestrator.core.sizing_view import fit_view
 from orchestrator.core.world import Parallelism
 
