@@ -38,6 +38,9 @@ def register(models: typer.Typer) -> None:
             str | None, typer.Option(help="SPDX expression of the weights; what the files say without it.")
         ] = None,
         organisation: Annotated[str | None, typer.Option(help="Who made the model.")] = None,
+        hub: Annotated[
+            str | None, typer.Option(help="Name of the weights on a hub and on the sites' nodes, such as org/name.")
+        ] = None,
         to: Annotated[Path | None, typer.Option(help="Write the card to this file.", dir_okay=False)] = None,
         save: Annotated[bool, typer.Option("--save", help="Add the card to your catalog.")] = False,
         force: Annotated[bool, typer.Option("--force", help="Replace a card that says something else.")] = False,
@@ -49,13 +52,13 @@ def register(models: typer.Typer) -> None:
 
         if to is not None and save:
             raise Invalid("give --to or --save, not both")
-        found = import_model(source, name=name, licence=licence, organisation=organisation)
+        found = import_model(source, name=name, licence=licence, organisation=organisation, hub=hub)
         value = import_view(found)
         path = _in_catalog(value["name"], force=force) if save else to
         if path is not None:
             _write(path, card_text(found.card), force=force)
             if not found.card.spec.hub:
-                say("before it can be planned on accelerators, write where its weights are: `hub: NAME` below `spec`")
+                say("to plan it on accelerators, say with --hub ORG/NAME what its weights are called on the nodes")
         show(value, output, lambda: print_import(value))
 
 

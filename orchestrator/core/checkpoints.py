@@ -111,10 +111,10 @@ def _readable(model: Model, engine: Engine, profile: HardwareProfile) -> Iterato
 
 
 def _published(model: Model, profile: HardwareProfile) -> Iterator[Checkpoint]:
-    """What is on a hub for this chip, the organisation's own weights first; nothing made from a sibling checkpoint."""
+    """What there is for this chip, the organisation's own weights first; nothing made from a sibling checkpoint."""
     card = model.spec
-    if card.native and (card.hub or card.source):
-        yield Checkpoint(card.hub or card.source, card.native, card.native_format)
+    if card.native:
+        yield Checkpoint(card.hub or card.source or model.metadata.name, card.native, card.native_format)
     for release in card.releases:
         if release.of or (release.chips and profile.metadata.name not in release.chips):
             continue

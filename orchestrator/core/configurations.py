@@ -155,9 +155,9 @@ def _no_folder(subject: str, model: Model, engine: Engine, checkpoint: Checkpoin
         return Rejected(
             subject, Why.CHECKPOINT, need, have, "no recipe starts one GGUF file out of many; `fit` sizes it"
         )
-    if checkpoint.name == model.spec.source != model.spec.hub:
+    if not model.spec.hub and checkpoint.name not in {release.name for release in model.spec.releases}:
         hint = "write the name it has below the sites' models folder into the card, as `hub: org/name`"
-        return Rejected(subject, Why.CHECKPOINT, need, f"files at {checkpoint.name}", hint)
+        return Rejected(subject, Why.CHECKPOINT, need, model.spec.source or "a card without weights", hint)
     return None
 
 

@@ -213,7 +213,7 @@ def outcome(kept: Store, operation: tuple[str, Any]) -> object:
 
 
 @given(operations)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_store_in_memory_and_the_one_on_disk_never_differ(sequence: list[tuple[str, Any]]) -> None:
     with TemporaryDirectory() as folder, closing(SqliteStore(Path(folder) / "state.db")) as disk:
         fake = MemoryStore()

@@ -302,7 +302,7 @@ def refused_or_loaded(given_bytes: bytes) -> None:
     assert [p for p in told if not 0 <= p.line <= lines or "Input should" in p.message or "pydantic" in p.message] == []
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(st.binary(max_size=400))
 def test_random_bytes_never_raise_anything_else(given_bytes: bytes) -> None:
     refused_or_loaded(given_bytes)
@@ -331,7 +331,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     cuts=st.lists(
         st.tuples(st.integers(0, len(QUICKSTART)), st.integers(0, 30), st.sampled_from(PIECES) | st.binary(max_size=6)),

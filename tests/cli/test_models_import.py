@@ -82,6 +82,34 @@ def test_a_saved_card_is_part_of_the_catalog(command: Command) -> None:
     assert command.run("models", "show", "mine", "-o", "json").stdout.count("134515008") > 0
 
 
+PLAN = """\
+apiVersion: headwater.dev/v1alpha1
+kind: ModelService
+metadata: {name: own}
+spec:
+  teacher: {model: own-moe}
+  demand: {rate: 1/s, input: 100, output: 100}
+---
+apiVersion: headwater.dev/v1alpha1
+kind: Site
+metadata: {name: cloud}
+spec: {role: cloud, region: cn, fleet: none, pools: [{profile: nvidia-h20, chips: 8, price: 1/h}]}
+"""
+
+
+def test_a_card_that_says_where_its_weights_are_can_be_planned(command: Command, config: Path) -> None:
+    file = command.write(PLAN, "own.yaml")
+    own = ("models", "import", config, "--name", "own-moe", "--save")
+
+    command.run(*own)
+    nowhere = json.loads(command.run("plan", file, "--output", "json", code=1).stdout)["tiers"][0]
+    command.run(*own, "--hub", "lab/own-moe", "--force")
+    placed = json.loads(command.run("plan", file, "--output", "json").stdout)["tiers"][0]
+
+    assert any(no.get("hint", "").endswith("as `hub: org/name`") for no in nowhere["rejected"])
+    assert placed["checkpoint"] == "lab/own-moe"
+
+
 def test_a_card_that_says_something_else_is_not_overwritten_without_a_word(command: Command, config: Path) -> None:
     command.run("models", "import", WEIGHTS, "--name", "mine", "--save")
 

@@ -147,13 +147,6 @@ ONLY_BF16 = "it can load bf16 (lab/tiny)"
         ),
         pytest.param(
             on_npu("bf16"),
-            a_catalog(a_model(hub="")),
-            a_world(CHIPS),
-            Rejected("lab/0 npu vllm bf16", Why.CHECKPOINT, "bf16", "published: nothing"),
-            id="weights that lie on no hub",
-        ),
-        pytest.param(
-            on_npu("bf16"),
             a_catalog(a_profile("npu", kind="npu", peaks={"int8": {"value": "1TOPS", "status": "vendor"}})),
             a_world(CHIPS),
             Rejected("lab/0 npu vllm bf16", Why.DTYPE, "arithmetic for bf16", "int8"),

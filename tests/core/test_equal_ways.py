@@ -51,10 +51,17 @@ def test_a_recipe_is_not_given_what_it_cannot_name(model: dict[str, Any], have: 
     assert (refused.why, refused.have) == (Why.CHECKPOINT, have)
 
 
-def test_weights_of_this_machine_are_not_planned_on_nodes_that_do_not_have_them() -> None:
-    refused = refusal(on_npu("bf16"), a_catalog(a_model(hub="", source="/home/me/tiny")), a_world(CHIPS))
+@pytest.mark.parametrize(
+    ("source", "have"),
+    [
+        pytest.param("/home/me/tiny", "/home/me/tiny", id="files of this machine"),
+        pytest.param("", "a card without weights", id="nothing but dimensions"),
+    ],
+)
+def test_weights_that_nodes_do_not_have_are_not_planned_there(source: str, have: str) -> None:
+    refused = refusal(on_npu("bf16"), a_catalog(a_model(hub="", source=source)), a_world(CHIPS))
 
-    assert (refused.why, refused.have) == (Why.CHECKPOINT, "files at /home/me/tiny")
+    assert (refused.why, refused.have) == (Why.CHECKPOINT, have)
     assert "hub: org/name" in refused.hint
 
 

@@ -64,7 +64,12 @@ class Imported:
 
 
 def import_model(
-    source: str, *, name: str | None = None, licence: str | None = None, organisation: str | None = None
+    source: str,
+    *,
+    name: str | None = None,
+    licence: str | None = None,
+    organisation: str | None = None,
+    hub: str | None = None,
 ) -> Imported:
     """Read a card.
 
@@ -73,6 +78,7 @@ def import_model(
         name: of the card; made from the source where it is not given.
         licence: SPDX expression; where it is not given, what the files say.
         organisation: who made the model; of a hub name its first part.
+        hub: name that the weights have on a hub and below the sites' models folder; of a hub source its own.
 
     Raises:
         Invalid: nothing usable is there, or what is there contradicts itself.
@@ -86,7 +92,7 @@ def import_model(
         spec = {
             "organisation": organisation or found.hub.rpartition("/")[0] or "unknown",
             "licence": stated or _licence(found),
-            "hub": found.hub,
+            "hub": hub or found.hub,
             "source": found.source,
             "sources": (source,) if found.hub else (),
             "confidence": "high" if read.total is not None and not read.from_tensors else "medium",

@@ -346,13 +346,13 @@ def _outcome(config: Any) -> Read | None:
         return None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(BY_TYPE)), st.dictionaries(st.text(max_size=20), VALUES, max_size=6))
 def test_any_mapping_is_read_or_refused(kind: str, config: dict[str, Any]) -> None:
     _outcome({**config, "model_type": kind})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(SEEDS), st.data())
 def test_a_real_configuration_with_anything_in_one_place_is_read_or_refused(name: str, picks: st.DataObject) -> None:
     config = a_config(name)
