@@ -63,6 +63,22 @@ def checkpoint_for(
     return Rejected(subject, Why.CHECKPOINT, quantization, f"published: {have}", hint)
 
 
+def no_folder(model: Model, engine: Engine, checkpoint: Checkpoint, subject: str) -> Rejected | None:
+    """A teacher's recipe names a folder of weights that the sites have; None when the checkpoint is one."""
+    if engine.spec.recipe == "edge":
+        return None
+    need = f"{checkpoint.quantization} as a published folder of weights"
+    if checkpoint.convert or checkpoint.format == "gguf":
+        how = ", converted from" if checkpoint.convert else " files in"
+        have = f"{checkpoint.format.upper()}{how} {checkpoint.name}"
+        hint = "a recipe starts folders, not one file out of many; `fit` sizes it"
+        return Rejected(subject, Why.CHECKPOINT, need, have, hint)
+    if not model.spec.hub and checkpoint.name not in {release.name for release in model.spec.releases}:
+        hint = "write the name it has below the sites' models folder into the card, as `hub: org/name`"
+        return Rejected(subject, Why.CHECKPOINT, need, model.spec.source or "a card without weights", hint)
+    return None
+
+
 def instead(model: Model, engine: Engine, profile: HardwareProfile) -> tuple[Checkpoint, ...]:
     """Every published checkpoint of the model that the engine reads on this chip, the organisation's own first."""
     found: dict[tuple[str, Format, bool], Checkpoint] = {}

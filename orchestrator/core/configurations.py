@@ -19,7 +19,7 @@ from orchestrator.api.site import Pool, Site
 from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts
 from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, worth_trying
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, no_folder, worth_trying
 from orchestrator.core.cuts import cuts_of, show_cut
 from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.fit import Rejected, Why
@@ -122,7 +122,7 @@ def _with(
     if isinstance(checkpoint, Rejected):
         yield checkpoint
         return
-    if (refused := _no_folder(subject, ask.model, engine, checkpoint)) is not None:
+    if (refused := no_folder(ask.model, engine, checkpoint, subject)) is not None:
         yield refused
         return
     if compute_fact(profile, quantization) is None:
@@ -143,22 +143,6 @@ def _with(
     for cut, nodes in cuts:
         runner = Runner(architecture, quantization, profile, engine, cut, nodes, needs)
         yield _option(ask, place, runner, f"{subject} {show_cut(cut, nodes)}", checkpoint)
-
-
-def _no_folder(subject: str, model: Model, engine: Engine, checkpoint: Checkpoint) -> Rejected | None:
-    """A teacher's recipe names a folder of weights that the sites have; None when the checkpoint is one."""
-    if engine.spec.recipe == "edge":
-        return None
-    need = f"{checkpoint.quantization} as a published folder of weights"
-    if checkpoint.convert or checkpoint.format == "gguf":
-        have = f"GGUF, converted from {checkpoint.name}" if checkpoint.convert else f"GGUF files in {checkpoint.name}"
-        return Rejected(
-            subject, Why.CHECKPOINT, need, have, "no recipe starts one GGUF file out of many; `fit` sizes it"
-        )
-    if not model.spec.hub and checkpoint.name not in {release.name for release in model.spec.releases}:
-        hint = "write the name it has below the sites' models folder into the card, as `hub: org/name`"
-        return Rejected(subject, Why.CHECKPOINT, need, model.spec.source or "a card without weights", hint)
-    return None
 
 
 def _no_count(subject: str, catalog: Catalog, place: Place, counts: tuple[int, ...]) -> Rejected:

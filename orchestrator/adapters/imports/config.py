@@ -99,11 +99,6 @@ class Read:
     notes: tuple[str, ...]
 
 
-def known_families() -> tuple[str, ...]:
-    """Names of the families that can be read."""
-    return tuple(sorted({family.name for family in FAMILIES}))
-
-
 def read_config(config: Mapping[str, Any]) -> Read:
     """Read a configuration.
 

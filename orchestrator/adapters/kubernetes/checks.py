@@ -19,7 +19,7 @@ from orchestrator.api.model import Model
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool, Site
 from orchestrator.core.allocation import check_count, node_kind, resource_of
-from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
+from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, no_folder
 from orchestrator.core.configurations import known_quantization
 from orchestrator.core.fit import Rejected
 from orchestrator.core.world import Configuration
@@ -110,8 +110,9 @@ def checkpoint(model: Model, engine: Engine, profile: HardwareProfile, quantizat
     if known is None:
         raise Refused(f"{subject}: no such quantization")
     found = checkpoint_for(model, engine, profile, known, subject)
-    if isinstance(found, Rejected):
-        raise Refused(str(found))
+    refused = found if isinstance(found, Rejected) else no_folder(model, engine, found, subject)
+    if isinstance(found, Rejected) or refused is not None:
+        raise Refused(str(refused))
     _matching(_CHECKPOINT, found.name, f"model {name}: {quantization} weights", "org/name")
     return found
 

@@ -84,4 +84,4 @@ def _our_errors() -> Iterator[None]:
 
 
 def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).split())[:200].rstrip(".")

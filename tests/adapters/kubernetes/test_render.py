@@ -244,3 +244,14 @@ def test_a_configuration_is_refused_for(
 ) -> None:
     with pytest.raises(error, match=says):
         rendered(replace(two_nodes, **change))
+
+
+def test_what_must_be_converted_first_is_not_rendered_as_if_it_were_there(
+    rendered: Render, two_nodes: Configuration
+) -> None:
+    with pytest.raises(Refused, match="GGUF, converted from deepseek-ai"):
+        rendered(
+            replace(two_nodes, quantization="gguf-q4"),
+            engine={"reads": [{"quantization": "gguf-q4", "format": "gguf"}]},
+            model={"native": "bf16", "nativeFormat": "plain"},
+        )
