@@ -15,7 +15,7 @@ from orchestrator.api.service import ModelService, Source, Tier
 from orchestrator.api.site import Site
 from orchestrator.core import policy
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.performance import Workload
+from orchestrator.core.performance.runner import Workload
 from orchestrator.core.world import TierName, World
 
 

@@ -32,7 +32,9 @@ from orchestrator.core.memory import (
     usable_bytes,
     whole_bytes,
 )
-from orchestrator.core.performance import Prediction, Runner, compute_fact, predict, unknown
+from orchestrator.core.performance.arithmetic import compute_fact, unknown
+from orchestrator.core.performance.runner import Prediction, Runner
+from orchestrator.core.performance.step import predict
 from orchestrator.core.world import Configuration, PoolId, World
 
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128)  # running together, tried from the largest

@@ -8,7 +8,7 @@ from orchestrator.core.configurations import Option
 from orchestrator.core.cuts import show_cut
 from orchestrator.core.fit import Rejected, time
 from orchestrator.core.nearest import nearest
-from orchestrator.core.performance import Band
+from orchestrator.core.performance.runner import Band
 from orchestrator.core.placement import Placed, Placement, Unplaced
 from orchestrator.core.policy import Terms
 

@@ -23,7 +23,7 @@ from orchestrator.core.checkpoints import Checkpoint, bits, checkpoint_for, wort
 from orchestrator.core.cuts import shares_heads, show_cut, show_heads, spans_nodes, whole_cut
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import Memory, chip_memory, edge_memory, reserved_bytes, usable_bytes, whole_bytes
-from orchestrator.core.performance import compute_fact
+from orchestrator.core.performance.arithmetic import compute_fact
 from orchestrator.core.world import Parallelism
 
 LONGEST_TOKENS = 10 << 20  # asked for at most, and looked for where the model says no limit

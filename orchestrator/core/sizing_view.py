@@ -13,7 +13,7 @@ from orchestrator.core.cuts import show_cut
 from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.explain import rejection_view
 from orchestrator.core.memory import STORAGE, usable_bytes, whole_bytes
-from orchestrator.core.performance import unknown
+from orchestrator.core.performance.arithmetic import unknown
 from orchestrator.core.sizing import Answer, Question, answer
 
 

@@ -24,7 +24,7 @@ from orchestrator.core.memory import (
     weight_bytes,
     whole_bytes,
 )
-from orchestrator.core.performance import compute_peak
+from orchestrator.core.performance.arithmetic import compute_peak
 from orchestrator.core.world import Parallelism
 
 

@@ -21,7 +21,7 @@ from orchestrator.core.configurations import enumerate_options
 from orchestrator.core.cuts import cuts_of
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import usable_bytes, whole_bytes
-from orchestrator.core.performance import compute_fact
+from orchestrator.core.performance.arithmetic import compute_fact
 
 CATALOG = read_catalog()
 GIB = 1 << 30

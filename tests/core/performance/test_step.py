@@ -11,15 +11,9 @@ from worlds import a_profile, a_speed, an_architecture, an_efficiency, an_engine
 
 from orchestrator.api.architecture import Architecture
 from orchestrator.api.quantization import Quantization
-from orchestrator.core.performance import (
-    Band,
-    Prediction,
-    Runner,
-    Workload,
-    attention_operations,
-    compute_fact,
-    predict,
-)
+from orchestrator.core.performance.arithmetic import compute_fact
+from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
+from orchestrator.core.performance.step import attention_operations, predict
 from orchestrator.core.world import Parallelism
 
 BIG = {"hidden_size": 1024, "intermediate_size": 4096, "layers": 16, "heads": 16, "kv_heads": 8, "head_dim": 64}

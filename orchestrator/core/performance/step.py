@@ -10,62 +10,17 @@ catalog with their origin. Called by `orchestrator.core.configurations`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from orchestrator.api.architecture import Architecture, Layers
-from orchestrator.api.document import Fact
-from orchestrator.api.engine import Engine, Speed
-from orchestrator.api.hardware import Dtype, HardwareProfile, Link
-from orchestrator.api.quantization import Quantization
+from orchestrator.api.engine import Speed
+from orchestrator.api.hardware import Link
 from orchestrator.core.architecture import Parameters, expert_parameters, parameters
 from orchestrator.core.cache import sequence_bytes
 from orchestrator.core.memory import STORAGE
-from orchestrator.core.world import Parallelism
-from runtimes.contract import Needs
+from orchestrator.core.performance.arithmetic import compute_peak
+from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
 
 LINK_EFFICIENCY = 0.7  # of a link's one-way bandwidth; Huawei's simulator uses it for HCCS and RoCE
 DEFAULT_LATENCY_S = 10e-6  # per collective when the profile has none
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A prediction: 10th percentile, middle, 90th percentile."""
-
-    low: float
-    mid: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What one replica will do at its number of sequences."""
-
-    ttft_s: Band  # prompt of the declared length, no queue, network round trip included
-    tpot_s: Band  # all sequences busy
-    single_stream_tpot_s: Band  # one sequence alone
-    requests_per_s: Band  # of the declared lengths, all sequences busy
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What one request is like."""
-
-    input_tokens: int
-    output_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Runner:
-    """Everything the step formula needs about one way to run a model."""
-
-    architecture: Architecture
-    quantization: Quantization
-    profile: HardwareProfile
-    engine: Engine
-    cut: Parallelism
-    nodes: int
-    needs: Needs | None = None  # measured, of a built edge artifact
 
 
 def predict(runner: Runner, work: Workload, *, sequences: int, round_trip_s: float) -> Prediction:
@@ -85,44 +40,6 @@ def predict(runner: Runner, work: Workload, *, sequences: int, round_trip_s: flo
         single_stream_tpot_s=Band(*alone),
         requests_per_s=Band(*(1 / seconds for seconds in reversed(busy))),
     )
-
-
-WIDE: tuple[Dtype, ...] = ("bf16", "fp16", "fp32")  # weights alone are small: arithmetic is in the next wider type
-ARITHMETIC: Mapping[Quantization, tuple[Dtype, ...]] = {
-    "fp32": ("fp32",),
-    "bf16": ("bf16",),
-    "fp16": ("fp16",),
-    "fp8": ("fp8",),
-    "mxfp8": ("fp8",),
-    "mxfp4-experts-fp8": ("fp8",),
-    "w8a8": ("int8",),
-    "w4a8": ("int8",),
-    "w4a4": ("int4", "int8"),
-    "mxfp4": ("fp4", "bf16"),
-    "nvfp4": ("fp4", "bf16"),
-}
-
-
-def compute_fact(profile: HardwareProfile, quantization: Quantization) -> tuple[Dtype, Fact[float]] | None:
-    """The arithmetic that a quantization runs in and its peak; None when the chip has no such path."""
-    wanted = ARITHMETIC.get(quantization, WIDE)
-    order = tuple(reversed(wanted)) if profile.spec.kind == "cpu" else wanted
-    return next(((dtype, profile.spec.peaks[dtype]) for dtype in order if dtype in profile.spec.peaks), None)
-
-
-def compute_peak(profile: HardwareProfile, quantization: Quantization) -> float | None:
-    """Operations per second the chip reaches at most for this quantization; None without a path or a figure."""
-    found = compute_fact(profile, quantization)
-    return found[1].value if found else None
-
-
-def unknown(profile: HardwareProfile, engine: Engine, quantization: Quantization) -> tuple[str, ...]:
-    """Numbers a prediction needs and nobody has; the caller has checked that the chip has the arithmetic."""
-    found = compute_fact(profile, quantization)
-    missing = ["bandwidth"] if profile.spec.bandwidth.value is None else []
-    missing += [f"peak {found[0]}"] if found and found[1].value is None else []
-    missing += [f"speed of {engine.metadata.name}"] if engine.spec.speed is None else []
-    return tuple(missing)
 
 
 def _speed(runner: Runner) -> Speed:

@@ -1,0 +1,1 @@
+"""How fast a replica will be. Pure. Read `runner` first, then `step`."""
