@@ -124,8 +124,8 @@ def _predicted(desk: Desk, answer: Answer) -> tuple[dict[str, float], dict[str, 
         for each in (desk, desk.with_typical_request(*lengths))
     )
     names = ("site", "pool", "quantization", "parallelism")
-    ways = [same, *same["alternatives"]]
-    way = next(way for way in ways if [way[name] for name in names] == [runs[name] for name in names])
+    ways, there = [*same["groups"], *same["alternatives"]], runs["groups"][0]
+    way = next(way for way in ways if [way[name] for name in names] == [there[name] for name in names])
     return way["predicted"]["ttftSeconds"], way["predicted"]["singleStreamTpotSeconds"]
 
 

@@ -13,13 +13,16 @@ import typer
 
 from cli import (
     build,
+    calibrate,
     chat,
     crds,
     delete,
     demo,
     deploy,
+    diff,
     down,
     engines,
+    explain,
     fit,
     hardware,
     logs,
@@ -28,8 +31,11 @@ from cli import (
     policy,
     render,
     serve,
+    simulate,
     status,
     up,
+    validate,
+    verify,
 )
 from cli.output import complain
 from runtimes.errors import HeadwaterError, Unavailable
@@ -55,7 +61,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-RUNNING = (demo, up, down, build, serve, plan, fit, policy, deploy, status, chat, logs, render, delete)
+RUNNING = (
+    demo,
+    up,
+    down,
+    build,
+    serve,
+    plan,
+    explain,
+    diff,
+    simulate,
+    fit,
+    policy,
+    deploy,
+    status,
+    chat,
+    verify,
+    validate,
+    calibrate,
+    logs,
+    render,
+    delete,
+)
 CATALOG = (models, hardware, engines, crds)
 for command in (*RUNNING, *CATALOG):
     command.register(app)

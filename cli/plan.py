@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.files import write_whole
+from cli.locking import NAME as LOCK
+from cli.locking import lock_of_desk, verify_lock, write_lock
 from cli.options import FilesArgument
-from cli.output import Output, OutputOption, bytes_for_people, draw, show, time_for_people
-from runtimes.errors import Invalid
+from cli.output import Output, OutputOption, bytes_for_people, draw, say, show, time_for_people
+from runtimes.errors import Invalid, Refused
+
+if TYPE_CHECKING:
+    from orchestrator.offline import Desk
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command(epilog="Examples: headwater plan service.yaml sites.yaml; headwater plan service.yaml --output json")
+    @app.command(
+        epilog="Examples: headwater plan service.yaml sites.yaml; headwater plan service.yaml --output json; "
+        "headwater plan service.yaml --lock; headwater plan service.yaml --locked headwater.lock; "
+        "headwater plan service.yaml --page plan.html"
+    )
     def plan(
         files: FilesArgument,
         output: OutputOption = Output.TABLE,
         why: Annotated[
             bool, typer.Option("--why", help="Show every rejected way with its numbers, not only the nearest.")
         ] = False,
+        lock: Annotated[
+            bool,
+            typer.Option(
+                "--lock", help="Write the plan with hashes of its inputs: headwater.lock beside the first file."
+            ),
+        ] = False,
+        lock_file: Annotated[
+            Path | None, typer.Option("--lock-file", help="Write the lock there instead.", dir_okay=False)
+        ] = None,
+        locked: Annotated[
+            Path | None,
+            typer.Option(
+                "--locked", help="Refuse when inputs or plan differ from this lock.", exists=True, dir_okay=False
+            ),
+        ] = None,
+        page: Annotated[
+            Path | None, typer.Option("--page", help="Write an HTML page with a picture of the plan.", dir_okay=False)
+        ] = None,
     ) -> None:
         """Plan services over sites: place, memory, predicted speed, cost, and the reason of every rejection."""
         from orchestrator.core.explain import placement_view
@@ -32,21 +61,44 @@ def register(app: typer.Typer) -> None:
             if not given:
                 raise Invalid(f"no {kind} in {', '.join(map(str, files))}; give the file that has it as well")
         value = placement_view(desk.plan())
+        if locked:
+            _hold_against(locked, desk, value, output)
         show(value, output, lambda: print_plan(value, all_rejections=why))
+        if page:
+            _write_page(page, desk, value)
+        if lock or lock_file:
+            say(write_lock(lock_file or files[0].with_name(LOCK), lock_of_desk(desk, value)))
         if not all(tier["placed"] for tier in value["tiers"]):
             raise typer.Exit(1)
+
+
+def _hold_against(path: Path, desk: Desk, view: dict[str, Any], output: Output) -> None:
+    """Raises Refused, after what differs was told, when the plan is not the one of the lock."""
+    from cli.diff import print_difference
+
+    value = verify_lock(path, lock_of_desk(desk, view))
+    if not value["same"]:
+        show(value, output, lambda: print_difference(value))
+        raise Refused(f"{path} does not hold any more; look at what differs, then lock again with --lock")
+
+
+def _write_page(path: Path, desk: Desk, view: dict[str, Any]) -> None:
+    from orchestrator.adapters.plan_page import page_of
+
+    services, world = desk.wanted()
+    write_whole(path, page_of(view, services, world.sites, desk.catalog))
+    say(f"wrote {path}")
 
 
 NEAREST, ALTERNATIVES = 6, 2  # shown for each tier unless all are asked for
 
 
 def print_plan(plan: dict[str, Any], *, all_rejections: bool = False) -> None:
-    """Draw a plan for a person."""
-    placed = [tier for tier in plan["tiers"] if tier["placed"]]
-    if placed:
-        draw(
-            "Plan", ("service", "tier", "model", "where", "how", "replicas", "cost"), [_where(tier) for tier in placed]
-        )
+    """Draw a plan for a person: a row for each group of replicas that are alike."""
+    groups = [(tier, group) for tier in plan["tiers"] if tier["placed"] for group in tier["groups"]]
+    if groups:
+        columns = ("service", "tier", "model", "where", "how", "replicas", "cost")
+        draw("Plan", columns, [_where(tier, group) for tier, group in groups])
         columns = (
             "service",
             "tier",
@@ -56,37 +108,48 @@ def print_plan(plan: dict[str, Any], *, all_rejections: bool = False) -> None:
             "requests/s",
             "demand/s",
         )
-        draw("Per replica: memory and prediction (p10 - p90)", columns, [_numbers(tier) for tier in placed])
+        draw("Per replica: memory and prediction (p10 - p90)", columns, [_numbers(*one) for one in groups])
     for tier in plan["tiers"]:
         _why(tier, all_rejections=all_rejections)
-    if not placed:
+    for one in plan["escalations"]:
+        typer.echo(escalation_line(one))
+    if not any(tier["placed"] for tier in plan["tiers"]):
         typer.echo("Nothing placed.")
         return
     if not plan["costPerHour"]:
         typer.echo("No pool that is used has a price; give pools one, such as `price: 11.2/h`, to plan by cost.")
-    gap = f"gap {plan['gap']:.1%}"
-    typer.echo(f"Cost {plan['costPerHour']:g}/h; proven lower bound {plan['lowerBoundPerHour']:g}/h; {gap}.")
+    moves = f", with {plan['movesPerHour']:g}/h for moves" if plan["movesPerHour"] else ""
+    gap = f"gap {plan['gap']:.1%}" + (f" ({plan['proof']})" if plan["proof"] else "")
+    typer.echo(f"Cost {plan['costPerHour']:g}/h{moves}; proven lower bound {plan['lowerBoundPerHour']:g}/h; {gap}.")
 
 
-def _where(tier: dict[str, Any]) -> tuple[str, ...]:
-    where = f"{tier['site']}, pool {tier['pool']}: {tier['profile']}"
-    size = f"{tier['sequences']} x {tier['contextTokens']} tokens"
-    how = f"{tier['engine']}, {tier['quantization']}, {tier['parallelism']}, {size}"
-    return tier["service"], tier["tier"], tier["model"], where, how, str(tier["replicas"]), f"{tier['costPerHour']:g}/h"
+def escalation_line(one: dict[str, Any]) -> str:
+    """How much of a service goes to the teacher, and whether that is what was wanted."""
+    wanted = "" if one["share"] == one["wantedShare"] else f" instead of {one['wantedShare']:.1%}"
+    quality = "" if one["quality"] is None else f", for {one['quality']:.1%} of the teacher's quality"
+    return f"{one['service']}: {one['share']:.1%} of requests go to the teacher{wanted}{quality}"
 
 
-def _numbers(tier: dict[str, Any]) -> tuple[str, ...]:
-    memory, predicted = tier["memory"], tier["predicted"]
+def _where(tier: dict[str, Any], group: dict[str, Any]) -> tuple[str, ...]:
+    where = f"{group['site']}, pool {group['pool']}: {group['profile']}"
+    size = f"{group['sequences']} x {group['contextTokens']} tokens"
+    how = f"{group['engine']}, {group['quantization']}, {group['parallelism']}, {size}"
+    cost = f"{group['costPerHour']:g}/h"
+    return tier["service"], tier["tier"], group["model"], where, how, str(group["replicas"]), cost
+
+
+def _numbers(tier: dict[str, Any], group: dict[str, Any]) -> tuple[str, ...]:
+    memory, predicted = group["memory"], group["predicted"]
     needed = f"{bytes_for_people(memory['totalBytes'])} / {bytes_for_people(memory['usableBytes'])}"
     source = " (measured)" if memory["measured"] else ""
-    per_chip = " per chip" if tier["chips"] > 1 else ""
+    per_chip = " per chip" if group["chips"] > 1 else ""
     rate = predicted["requestsPerSecond"]
     return (
         tier["service"],
         tier["tier"],
         needed + per_chip + source,
         _band(predicted["ttftSeconds"]),
-        f"{_band(predicted['tpotSeconds'])}, {tier['sequences']} at once",
+        f"{_band(predicted['tpotSeconds'])}, {group['sequences']} at once",
         f"{rate['p50']:.2g} ({rate['p10']:.2g} - {rate['p90']:.2g})",
         f"{tier['demandPerSecond']:g}" + (f", {tier['shortPerSecond']:.2g} short" if tier["shortPerSecond"] else ""),
     )
@@ -100,15 +163,7 @@ def _why(tier: dict[str, Any], *, all_rejections: bool) -> None:
     """What the plan rests on, what else would do, and what will not and why."""
     typer.echo(f"{tier['service']}/{tier['tier']}" + ("" if tier["placed"] else " has no place"))
     if tier["placed"]:
-        typer.echo(f"  on {tier['site']}/{tier['pool']} because: {tier['why']}")
-    if tier["placed"] and (tier["licence"]["duties"] or tier["licence"]["notes"]):
-        typer.echo(f"  licence {licence_line(tier['licence'])}")
-    if tier["placed"] and tier["unverified"]:
-        typer.echo(f"  rests on numbers nobody verified: {', '.join(tier['unverified'])}")
-    if tier["placed"] and tier["atRisk"]:
-        typer.echo(f"  met by the middle of the prediction only: {', '.join(tier['atRisk'])}")
-    if tier["placed"] and tier["checkpoint"]:
-        typer.echo("  not started from here: `headwater render` writes its Kubernetes manifests")
+        _rests_on(tier)
     for other in tier.get("alternatives", [])[: None if all_rejections else ALTERNATIVES]:
         speed = time_for_people(other["predicted"]["singleStreamTpotSeconds"]["p50"])
         how = f"{other['site']}/{other['pool']} {other['quantization']} {other['parallelism']}"
@@ -119,6 +174,26 @@ def _why(tier: dict[str, Any], *, all_rejections: bool) -> None:
         typer.echo(f"  not {_subject(no['subject'], tier)} ({no['rule']}): needs {no['need']}, has {no['have']}{hint}")
     if not all_rejections and len(rejected) > NEAREST:
         typer.echo(f"  and {len(rejected) - NEAREST} more that do not fit; show them with --why")
+
+
+def _rests_on(tier: dict[str, Any]) -> None:
+    """Why it is there, what it gave up, and what that rests on."""
+    groups = tier["groups"]
+    places = " and ".join(dict.fromkeys(f"{group['site']}/{group['pool']}" for group in groups))
+    typer.echo(f"  {f'on {places}' if places else 'nowhere'} because: {tier['why']}")
+    for what in tier["gaveUp"]:
+        typer.echo(f"  gave up: {what}")
+    if tier["licence"]["duties"] or tier["licence"]["notes"]:
+        typer.echo(f"  licence {licence_line(tier['licence'])}")
+    for title, key in (
+        ("rests on numbers nobody verified", "unverified"),
+        ("met by the middle of the prediction only", "atRisk"),
+    ):
+        told = dict.fromkeys(text for group in groups for text in group[key])
+        if told:
+            typer.echo(f"  {title}: {', '.join(told)}")
+    if any(group["checkpoint"] for group in groups):
+        typer.echo("  not started from here: `headwater render` writes its Kubernetes manifests")
 
 
 def licence_line(licence: dict[str, Any]) -> str:

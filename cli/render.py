@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.files import write_whole
 from cli.options import DryRunOption, FilesArgument
 from cli.output import Output, OutputOption, say, tell
 from runtimes.errors import Refused
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 def write(files: list[Path], to: Path | None, output: Output = Output.YAML, *, dry_run: bool = False) -> list[Path]:
     """Render YAML files to a folder, or to standard output without one; there JSON is a list that kubectl takes too."""
-    from orchestrator.core.placement import Unplaced
+    from orchestrator.core.placement.result import Unplaced
     from orchestrator.offline import open_desk
     from orchestrator.settings import read_settings
 
@@ -51,7 +51,7 @@ def write(files: list[Path], to: Path | None, output: Output = Output.YAML, *, d
     if not dry_run:
         to.mkdir(parents=True, exist_ok=True)
         for name, text in sorted(rendered.items()):
-            _write_whole(to / name, text)
+            write_whole(to / name, text)
     return [to / name for name in sorted(rendered)]
 
 
@@ -63,13 +63,3 @@ def _print(text: str, output: Output) -> None:
         tell({"apiVersion": "v1", "kind": "List", "items": objects}, output)
     else:
         typer.echo(text, nl=False)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all: half a manifest must never be applied."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)

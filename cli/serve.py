@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve an artifact over the OpenAI protocol until interrupted."""
         from orchestrator import logs
-        from orchestrator.core.configurations import CONTEXT_TOKENS
+        from orchestrator.core.batches import CONTEXT_TOKENS
         from runtimes.contract import ReplicaSpec
         from runtimes.edge.artifact import open_artifact
         from runtimes.edge.main import serve as run

@@ -6,6 +6,7 @@ Called by the CLI. The decisions are the core's; this only brings files, catalog
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from orchestrator.api.model import Model
 from orchestrator.api.references import check_references
 from orchestrator.api.service import ModelService, Source
 from orchestrator.api.site import Site
-from orchestrator.core.placement import Placed, Placement, place
+from orchestrator.core.placement.place import place
+from orchestrator.core.placement.result import Placed, Placement
 from orchestrator.core.policy import check, refusals
-from orchestrator.core.world import World
+from orchestrator.core.world import PoolId, World
 from orchestrator.errors import HeadwaterError, InvalidSpec, Problem, Refused
 from orchestrator.settings import Settings
 from runtimes.build.cache import BuildRequest
@@ -64,9 +66,15 @@ class Desk:
 
     def plan(self) -> Placement:
         """Place everything that is written and kept on empty pools, with what is built now."""
+        services, world = self.wanted()
+        return place(services, self.catalog, world)
+
+    def wanted(self) -> tuple[tuple[ModelService, ...], World]:
+        """What is planned, by name, and where: empty pools, with what is built now."""
         services = {one.metadata.name: one for one in (*self.kept, *self.services) if isinstance(one, ModelService)}
         artifacts = DiskArtifacts(self.settings.artifacts).built()
-        return place(services.values(), self.catalog, World(sites=self.sites, artifacts=artifacts))
+        ordered = tuple(services[name] for name in sorted(services))
+        return ordered, World(sites=self.sites, artifacts=artifacts)
 
     def with_typical_request(self, input_tokens: int, output_tokens: int) -> Desk:
         """The same with another length of prompt and answer in every service's demand."""
@@ -96,7 +104,8 @@ class Desk:
         built = DiskArtifacts(self.settings.artifacts).built()
         ours = {service.metadata.name for service in self.services}
         placed = [tier for tier in placement.tiers if isinstance(tier, Placed) and tier.service in ours]
-        options = [tier.option.configuration for tier in placed if not tier.option.checkpoint]
+        groups = [group for tier in placed for group in tier.groups]
+        options = [group.option.configuration for group in groups if not group.option.checkpoint]
         here = {(c.model, c.quantization) for c in options if self.sites[c.pool.site].spec.fleet in RUN_HERE}
         return tuple(sorted(here - built.keys()))
 
@@ -114,14 +123,27 @@ class Desk:
 
         files: dict[str, str] = {}
         for tier in placement.tiers:
-            if not isinstance(tier, Placed) or not tier.option.checkpoint:
+            if not isinstance(tier, Placed):
                 continue
             service = next(s for s in self.services if s.metadata.name == tier.service)
-            site = self.sites[tier.option.configuration.pool.site]
-            objects: Iterable[dict[str, Any]] = render(
-                service, tier.tier, tier.option.configuration, replicas=tier.replicas, catalog=self.catalog, site=site
-            )
-            files[f"{tier.service}-{tier.tier}.yaml"] = to_yaml(objects)
+            parts = Counter[PoolId]()
+            objects: list[dict[str, Any]] = []
+            for group in (one for one in tier.groups if one.option.checkpoint):
+                c = group.option.configuration
+                if group.option.apart:
+                    raise Refused(f"{tier.service}/{tier.tier}: no recipe starts prefill and decode apart from here")
+                objects += render(
+                    service,
+                    tier.tier,
+                    c,
+                    replicas=group.replicas,
+                    catalog=self.catalog,
+                    site=self.sites[c.pool.site],
+                    part=parts[c.pool],
+                )
+                parts[c.pool] += 1
+            if objects:
+                files[f"{tier.service}-{tier.tier}.yaml"] = to_yaml(objects)
         return files
 
 

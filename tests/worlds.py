@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.adapters.memory import MemoryArtifacts, MemoryFleet, MemoryRouter, MemoryStore
 from orchestrator.api.architecture import Architecture
+from orchestrator.api.calibration import Calibration
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import HardwareProfile
@@ -120,6 +121,23 @@ def an_engine(name: str = "edge", **spec: Any) -> Engine:
     )
 
 
+FACTORS = {
+    **dict.fromkeys(("weights", "narrow", "experts", "cache", "compute", "expert_compute", "attention"), 0.5),
+    **dict.fromkeys(("layer", "expert_layer", "sequence", "first"), "0.01us"),
+    **{"link": 0.7, "exchange": "10us", "step": "1ms", "mixing": 1, "queue": 1},
+}
+BANDS = {name: {"low": 0.625, "high": 1.25} for name in ("tpot", "ttft", "throughput")}
+
+
+def a_calibration(name: str = "all", **spec: Any) -> Calibration:
+    """Half of every peak, a millisecond beside; measurements lie between 0.625 and 1.25 of it."""
+    factors = FACTORS | spec.pop("factors", {})
+    fields = {"factors": factors, "spread": BANDS, "elsewhere": BANDS, "fitted_on": {"rows": 0}}
+    return Calibration.model_validate(
+        {"api_version": API, "kind": "Calibration", "metadata": {"name": name}, "spec": fields | spec}
+    )
+
+
 def a_cluster(name: str = "npu", **spec: Any) -> KubernetesProfile:
     fields = {"resources": [{"plugin": "lab", "name": "lab/npu"}]}
     return KubernetesProfile.model_validate(
@@ -127,9 +145,10 @@ def a_cluster(name: str = "npu", **spec: Any) -> KubernetesProfile:
     )
 
 
-def a_catalog(*documents: Model | HardwareProfile | KubernetesProfile | Engine) -> Catalog:
+def a_catalog(*documents: Model | HardwareProfile | KubernetesProfile | Engine | Calibration) -> Catalog:
     """`tiny` on `box` with `edge`, and on accelerator `npu` with `vllm`; these documents on top."""
-    shipped = (a_model(), a_profile(), a_profile("npu", kind="npu", memory="64GiB"), an_engine(), an_engine("vllm"))
+    chips = a_profile(), a_profile("npu", kind="npu", memory="64GiB")
+    shipped = (a_model(), *chips, an_engine(), an_engine("vllm"), a_calibration())
     return Catalog().with_documents((*shipped, *documents))
 
 

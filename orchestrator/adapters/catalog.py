@@ -12,6 +12,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from orchestrator.api.calibration import Calibration
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import HardwareProfile
@@ -73,8 +74,8 @@ def _folder(folder: Path) -> tuple[list[Loaded], list[Problem]]:
         except OSError as error:
             problems.append(Problem(str(path), 0, "", f"cannot be read: {error.strerror}"))
     for item in loaded:
-        if not isinstance(item.document, Model | HardwareProfile | KubernetesProfile | Engine):
-            kinds = "Model, HardwareProfile, KubernetesProfile and Engine"
+        if not isinstance(item.document, Model | HardwareProfile | KubernetesProfile | Engine | Calibration):
+            kinds = "Model, HardwareProfile, KubernetesProfile, Engine and Calibration"
             message = f"a {item.document.kind} belongs in no catalog; keep {kinds} here"
             problems.append(item.problem(("kind",), message))
     return loaded, problems

@@ -160,6 +160,17 @@ RESOURCES: Mapping[str, Resource] = {
             AGE,
         ),
     ),
+    "Calibration": Resource(
+        "calibrations",
+        "cal",
+        (
+            Column("Engine", ".spec.engine"),
+            Column("Chip", ".spec.chip"),
+            Column("Model", ".spec.model"),
+            Column("Rows", ".spec.fittedOn.rows", "integer"),
+            AGE,
+        ),
+    ),
 }
 
 

@@ -71,6 +71,7 @@ class EngineSpec(Part):
     recipe: Literal["vllm", "vllm-ascend", "edge"] | None = Field(
         default=None, description="how it is launched; absent: not from here yet"
     )
+    apart: bool = Field(default=False, description="its recipe starts prefill and decode apart")
     image: str = Field(default="", description="image name without a registry host; the site's mirror is put before it")
     images: tuple[str, ...] = Field(default=(), description="patterns of image names that are published")
     dtypes: tuple[Dtype, ...] = Field(default=(), description="types it computes in")

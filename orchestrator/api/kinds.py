@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from orchestrator.api.calibration import Calibration
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.document import Part
 from orchestrator.api.engine import Engine
@@ -14,7 +15,7 @@ from orchestrator.api.model import Model
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 
-Document = ModelService | Site | Model | HardwareProfile | KubernetesProfile | Engine
+Document = ModelService | Site | Model | HardwareProfile | KubernetesProfile | Engine | Calibration
 
 KINDS: Mapping[str, type[Part]] = {
     "ModelService": ModelService,
@@ -23,6 +24,7 @@ KINDS: Mapping[str, type[Part]] = {
     "HardwareProfile": HardwareProfile,
     "KubernetesProfile": KubernetesProfile,
     "Engine": Engine,
+    "Calibration": Calibration,
 }
 
 
@@ -38,17 +40,18 @@ def from_json(kind: str, text: str) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Models, chips, what Kubernetes does with them, and engines, by name."""
+    """Models, chips, what Kubernetes does with them, engines, and what they were measured to reach, by name."""
 
     models: Mapping[str, Model] = field(default_factory=dict)
     profiles: Mapping[str, HardwareProfile] = field(default_factory=dict)
     engines: Mapping[str, Engine] = field(default_factory=dict)
     clusters: Mapping[str, KubernetesProfile] = field(default_factory=dict)
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def with_documents(self, documents: Iterable[Document]) -> Catalog:
         """The catalog with these documents on top; services and sites are no part of it."""
         models, profiles = dict(self.models), dict(self.profiles)
-        engines, clusters = dict(self.engines), dict(self.clusters)
+        engines, clusters, calibrations = dict(self.engines), dict(self.clusters), dict(self.calibrations)
         for document in documents:
             match document:
                 case Model():
@@ -59,7 +62,9 @@ class Catalog:
                     engines[document.metadata.name] = document
                 case KubernetesProfile():
                     clusters[document.metadata.name] = document
-        return Catalog(models, profiles, engines, clusters)
+                case Calibration():
+                    calibrations[document.metadata.name] = document
+        return Catalog(models, profiles, engines, clusters, calibrations)
 
     def cluster_of(self, profile: HardwareProfile) -> KubernetesProfile | None:
         """What Kubernetes does with a chip, when somebody has written it down."""

@@ -40,11 +40,14 @@ class Replicas(Part):
 
     min: int = Field(default=1, ge=0, le=1000, description="never fewer")
     max: int = Field(default=1, ge=1, le=1000, description="never more")
+    sites: int = Field(default=1, ge=1, le=100, description="at least so many different sites have one")
 
     @model_validator(mode="after")
     def _in_order(self) -> Replicas:
         if self.min > self.max:
             raise ValueError(f"min {self.min} is more than max {self.max}")
+        if self.sites > self.max:
+            raise ValueError(f"sites {self.sites} is more than max {self.max}")
         return self
 
 
@@ -75,11 +78,23 @@ class Demand(Part):
     output: int = Field(gt=0, le=10_000_000, description="answer tokens of a typical request")
 
 
+class EscalationPoint(Part):
+    """What was measured at one share of escalated requests."""
+
+    share: Share = Field(description="share of requests that goes to the teacher")
+    quality: Share = Field(description="quality of all answers, as a share of the teacher's")
+
+
 class Escalation(Part):
     """How much may go from student to teacher."""
 
     target: Share = Field(description="quality target, as a share of the teacher's")
     budget: Share = Field(description="at most this share of requests goes to the teacher")
+    curve: tuple[EscalationPoint, ...] = Field(
+        default=(),
+        max_length=200,
+        description="measured quality by share; the planner picks the cheapest that meets the target; absent: the budget",
+    )
 
 
 class Policy(Part):
@@ -104,6 +119,9 @@ class ModelServiceSpec(Part):
     demand: Demand = Field(description="requests that come in, and how long they are")
     escalation: Escalation | None = Field(
         default=None, description="when the teacher answers in place of the student; absent: never"
+    )
+    priority: int = Field(
+        default=0, ge=-1000, le=1000, description="when not everything fits, the larger number is served first"
     )
     policy: Policy = Field(default=Policy(), description="licences, regions and duties; checked before anything starts")
 

@@ -7,7 +7,7 @@ nothing gets worse. Nor is one whose model is not built yet: it has a place.
 from __future__ import annotations
 
 from orchestrator.core.nearest import nearest
-from orchestrator.core.placement import Placement, Unplaced
+from orchestrator.core.placement.result import Placement, Unplaced
 from orchestrator.errors import Refused
 
 

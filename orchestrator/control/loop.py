@@ -19,7 +19,7 @@ from orchestrator.control.views import status_view
 from orchestrator.core.actions import Act, Blocked, Done, Wait
 from orchestrator.core.decide import decide
 from orchestrator.core.explain import placement_view
-from orchestrator.core.placement import place
+from orchestrator.core.placement.place import place
 from orchestrator.core.world import Failures
 from orchestrator.errors import HeadwaterError, Invalid
 from orchestrator.ports import Event, Outside

@@ -1,4 +1,4 @@
-"""Every way to run a tier, and why others are out. Pure; called by `orchestrator.core.placement`.
+"""Every way to run a tier in one kind of pool, and why others are out. Pure; called by `orchestrator.core.enumeration`.
 
 Order of the checks: licence before anything, then place and residency, engine, quantization, checkpoint, counts,
 memory, speed. The first check that says no is the reason that is kept.
@@ -7,7 +7,7 @@ memory, speed. The first check that says no is the reason that is kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from orchestrator.api.document import Fact
 from orchestrator.api.engine import Engine
@@ -15,31 +15,33 @@ from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
 from orchestrator.api.quantization import Quantization
+from orchestrator.api.service import Teacher
 from orchestrator.api.site import Pool, Site
 from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts
-from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
+from orchestrator.core.apart import Unit, units
+from orchestrator.core.asks import Ask
+from orchestrator.core.batches import Batch, batches
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, no_folder, worth_trying
 from orchestrator.core.cuts import cuts_of, show_cut
 from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.memory import (
-    STORAGE,
-    Memory,
-    chip_memory,
-    edge_memory,
-    reserved_bytes,
-    usable_bytes,
-    whole_bytes,
-)
+from orchestrator.core.memory import STORAGE, Memory, usable_bytes, whole_bytes
 from orchestrator.core.performance.arithmetic import compute_fact, unknown
+from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.runner import Prediction, Runner
-from orchestrator.core.performance.step import predict
-from orchestrator.core.world import Configuration, PoolId, World
+from orchestrator.core.performance.serving import Predictor, predictor
+from orchestrator.core.world import Configuration, Parallelism, PoolId, World
 
-SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128)  # running together, tried from the largest
-EDGE_SEQUENCES = (1, 2, 4, 8)  # beyond 8 a CPU decodes no faster in total
-CONTEXT_TOKENS = 4096  # when the tier does not say
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A replica of a tier whose prompts are read by other engines than those that answer."""
+
+    prefill: Configuration
+    prefills: int
+    decodes: int
+    memory: Memory  # of the fullest chip that reads prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,29 @@ class Option:
     memory: Memory
     usable_bytes: int
     prediction: Prediction
-    price_per_h: float  # of one replica
     checkpoint: str  # published checkpoint, or empty when it is built here
-    useful_replicas: int  # more of them in the pool carry nothing more: its chips are gone, or its machines all busy
     unverified: tuple[str, ...]  # facts the numbers rest on that nobody verified
     lost_bits: int  # of most weights against the organisation's own; 0 of what the edge build measures itself
     at_risk: tuple[str, ...]  # objectives met by the middle of the prediction, and not at its 90th percentile
+    apart: Apart | None = None  # then the configuration is of the replicas that decode
+    price_per_h: float = 0.0  # of one replica
+    useful_replicas: int = 0  # more of them carry nothing more: the pool's chips are gone, or its machines all busy
+    rank: int = 0  # in the order they were found in a pool
+    beaten: bool = False  # another way of the same pool carries more for no more chips and loses no more
+
+    @property
+    def takes(self) -> tuple[tuple[int, int], ...]:
+        """Nodes of one replica and chips on each, for each of its roles."""
+        c = self.configuration
+        if self.apart is None:
+            return ((c.nodes, c.chips_per_node),)
+        p = self.apart.prefill
+        return (self.apart.prefills * p.nodes, p.chips_per_node), (self.apart.decodes * c.nodes, c.chips_per_node)
+
+    @property
+    def chips(self) -> int:
+        """Of one replica, all roles together."""
+        return sum(nodes * each for nodes, each in self.takes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,84 +86,126 @@ class Place:
     pool: Pool
     profile: HardwareProfile
 
+    @property
+    def round_trip_s(self) -> float:
+        """From the gateway to the site and back."""
+        return self.site.spec.link.rtt if self.site.spec.link else 0.0
 
-def enumerate_options(ask: Ask, catalog: Catalog, world: World) -> tuple[tuple[Option, ...], tuple[Rejected, ...]]:
-    """All options of a tier over all sites, and all rejections, both in a fixed order."""
-    refused = allowed(ask)
-    if refused is not None:
-        return (), (refused,)
-    options: list[Option] = []
-    rejections: list[Rejected] = []
-    for site in (world.sites[name] for name in sorted(world.sites)):
-        refused = wrong_place(ask, site) or not_connected(ask, site, world)
-        if refused is not None:
-            rejections.append(refused)
-            continue
-        for index, pool in enumerate(site.spec.pools):
-            where = PoolId(site.metadata.name, index)
-            profile = catalog.profiles.get(pool.profile)
-            if profile is None:
-                rejections.append(Rejected(str(where), Why.PLACE, f"profile {pool.profile}", "no such profile"))
+
+@dataclass(slots=True)
+class Ways:
+    """Finds ways; a way to run a model is compiled once, whatever the objectives of those who ask."""
+
+    catalog: Catalog
+    world: World
+    compiled: dict[tuple[object, ...], Predictor] = field(default_factory=dict)
+
+    def in_pool(self, ask: Ask, place: Place) -> Iterator[Option | Rejected]:
+        """Options and rejections of a tier in a pool; subjects lack the pool's name."""
+        known = [self.catalog.engines[name] for name in place.profile.spec.engines if name in self.catalog.engines]
+        if not known:
+            yield Rejected("", Why.ENGINE, "an engine", f"none known for {place.pool.profile}")
+        for engine in known:
+            if engine.spec.recipe is None:
+                name = f"{place.pool.profile} {engine.metadata.name}"
+                yield Rejected(name, Why.ENGINE, "a way to launch it", "none here yet")
                 continue
-            for found in _in_pool(ask, Place(site, where, pool, profile), catalog, world):
-                if isinstance(found, Option):
-                    options.append(found)
+            for wanted in ask.tier.quantization or worth_trying(ask.model, engine, place.profile):
+                subject = f"{place.pool.profile} {engine.metadata.name} {wanted}"
+                checkpoint = _loadable(ask, place, engine, wanted, subject)
+                if isinstance(checkpoint, Rejected):
+                    yield checkpoint
                 else:
-                    rejections.append(found)
-    return tuple(options), tuple(rejections)
+                    yield from self._cut(ask, place, engine, checkpoint, subject)
+
+    def _cut(
+        self, ask: Ask, place: Place, engine: Engine, checkpoint: Checkpoint, subject: str
+    ) -> Iterator[Option | Rejected]:
+        """Options of one engine and one checkpoint, for every cut; then those of prefill and decode apart."""
+        architecture, counts = ask.model.spec.architecture, self._counts(place)
+        cuts = tuple(cuts_of(architecture, place.profile, place.pool, counts)) if architecture else ()
+        if not cuts:
+            yield _no_count(subject, self.catalog, place, counts)
+        compiled = [self._compile(ask, place, engine, checkpoint.quantization, cut=cut) for cut in cuts]
+        together = 0.0
+        for one in compiled:
+            named = f"{subject} {show_cut(one.runner.cut, one.runner.nodes)}"
+            for found in batches(ask, one, place.pool, place.round_trip_s, named):
+                if isinstance(found, Rejected):
+                    yield found
+                    continue
+                option = _option(ask, place, one.runner, found, checkpoint)
+                together = max(together, option.prediction.requests_per_s.mid / option.chips)
+                yield option
+        if isinstance(ask.tier, Teacher) and ask.tier.disaggregation == "auto" and place.profile.spec.kind != "cpu":
+            for unit in units(ask, [one.runner for one in compiled], place.pool, place.round_trip_s):
+                if unit.rate_per_chip > together:
+                    yield (
+                        _apart(ask, place, unit, checkpoint)
+                        if engine.spec.apart
+                        else _not_apart(subject, unit, together)
+                    )
+
+    def _counts(self, place: Place) -> tuple[int, ...]:
+        return accepted_counts(self.catalog.cluster_of(place.profile), place.pool)
+
+    def _compile(
+        self, ask: Ask, place: Place, engine: Engine, quantization: Quantization, *, cut: tuple[Parallelism, int]
+    ) -> Predictor:
+        """The predictor of one cut over its nodes, compiled once."""
+        key = (ask.model_name, quantization, engine.metadata.name, place.pool.profile, cut)
+        architecture = ask.model.spec.architecture
+        if architecture is None:
+            raise ValueError(f"{ask.model_name} has no dimensions")
+        if key not in self.compiled:
+            artifact = self.world.artifacts.get((ask.model_name, quantization))
+            runner = Runner(
+                architecture=architecture,
+                quantization=quantization,
+                profile=place.profile,
+                engine=engine,
+                cut=cut[0],
+                nodes=cut[1],
+                needs=artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None,
+                applied=applied(self.catalog.calibrations, engine, place.profile, ask.model_name),
+            )
+            self.compiled[key] = predictor(runner)
+        return self.compiled[key]
 
 
-def _in_pool(ask: Ask, place: Place, catalog: Catalog, world: World) -> Iterator[Option | Rejected]:
-    engines = [catalog.engines[name] for name in place.profile.spec.engines if name in catalog.engines]
-    if not engines:
-        yield Rejected(str(place.id), Why.ENGINE, "an engine", f"none known for {place.pool.profile}")
-    for engine in engines:
-        if engine.spec.recipe is None:
-            name = f"{place.id} {place.pool.profile} {engine.metadata.name}"
-            yield Rejected(name, Why.ENGINE, "a way to launch it", "none here yet")
-            continue
-        for quantization in ask.tier.quantization or worth_trying(ask.model, engine, place.profile):
-            yield from _with(ask, place, engine, quantization, catalog=catalog, world=world)
-
-
-def _with(
-    ask: Ask, place: Place, engine: Engine, wanted: str, *, catalog: Catalog, world: World
-) -> Iterator[Option | Rejected]:
-    """Options of one engine and one quantization."""
-    profile, architecture = place.profile, ask.model.spec.architecture
-    subject = f"{place.id} {place.pool.profile} {engine.metadata.name} {wanted}"
-    quantization = known_quantization(wanted)
+def _loadable(ask: Ask, place: Place, engine: Engine, wanted: str, subject: str) -> Checkpoint | Rejected:
+    """What the engine would load for this quantization, when everything that a plan needs is known."""
+    profile, quantization = place.profile, known_quantization(wanted)
     if quantization is None:
-        yield Rejected(subject, Why.QUANTIZATION, wanted, ", ".join(sorted(STORAGE)))
-        return
-    if architecture is None:
-        yield Rejected(subject, Why.UNKNOWN, f"dimensions of {ask.model_name}", "not published")
-        return
+        return Rejected(subject, Why.QUANTIZATION, wanted, ", ".join(sorted(STORAGE)))
+    if ask.model.spec.architecture is None:
+        return Rejected(subject, Why.UNKNOWN, f"dimensions of {ask.model_name}", "not published")
     checkpoint = checkpoint_for(ask.model, engine, profile, quantization, subject)
     if isinstance(checkpoint, Rejected):
-        yield checkpoint
-        return
-    if (refused := no_folder(ask.model, engine, checkpoint, subject)) is not None:
-        yield refused
-        return
+        return checkpoint
+    return no_folder(ask.model, engine, checkpoint, subject) or _not_known(place, engine, checkpoint, subject)
+
+
+def _not_known(place: Place, engine: Engine, checkpoint: Checkpoint, subject: str) -> Checkpoint | Rejected:
+    """The checkpoint, when the chip computes in its type and every number that a plan needs is known."""
+    profile, quantization = place.profile, checkpoint.quantization
     if compute_fact(profile, quantization) is None:
-        yield Rejected(subject, Why.DTYPE, f"arithmetic for {quantization}", ", ".join(profile.spec.peaks) or "none")
-        return
+        return Rejected(subject, Why.DTYPE, f"arithmetic for {quantization}", ", ".join(profile.spec.peaks) or "none")
     missing = unknown(profile, engine, quantization)
     missing += ("memory",) if whole_bytes(profile, place.pool) is None else ()
     if missing:
-        hint = f"measure it and write it into a HardwareProfile or Engine of your own, beside {place.pool.profile}"
-        yield Rejected(subject, Why.UNKNOWN, ", ".join(missing), "no figure", hint)
-        return
-    artifact = world.artifacts.get((ask.model_name, quantization))
-    needs = artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None
-    counts = accepted_counts(catalog.cluster_of(profile), place.pool)
-    cuts = tuple(cuts_of(architecture, profile, place.pool, counts))
-    if not cuts:
-        yield _no_count(subject, catalog, place, counts)
-    for cut, nodes in cuts:
-        runner = Runner(architecture, quantization, profile, engine, cut, nodes, needs)
-        yield _option(ask, place, runner, f"{subject} {show_cut(cut, nodes)}", checkpoint)
+        hint = f"measure it and write it into a HardwareProfile of your own, beside {place.pool.profile}"
+        return Rejected(subject, Why.UNKNOWN, ", ".join(missing), "no figure", hint)
+    return checkpoint
+
+
+def _not_apart(subject: str, unit: Unit, together: float) -> Rejected:
+    """What prefill and decode apart would carry, when no recipe starts them."""
+    read, write = unit.prefill.runner, unit.decode.runner
+    how = f"{unit.prefills} x {show_cut(read.cut, read.nodes)} to read"
+    then = f"{unit.decodes} x {show_cut(write.cut, write.nodes)} to answer"
+    gain = f"it would carry {unit.rate_per_chip:.3g}/s on a chip against {together:.3g}/s together"
+    return Rejected(f"{subject} apart, {how}, {then}", Why.ENGINE, "a recipe for both roles", "none here yet", gain)
 
 
 def _no_count(subject: str, catalog: Catalog, place: Place, counts: tuple[int, ...]) -> Rejected:
@@ -162,12 +223,21 @@ def known_quantization(name: str) -> Quantization | None:
     return next((known for known in STORAGE if known == name), None)
 
 
-def _option(ask: Ask, place: Place, runner: Runner, subject: str, checkpoint: Checkpoint) -> Option | Rejected:
-    size = _largest_that_fits(ask, runner, place, subject)
-    if isinstance(size, Rejected):
-        return size
-    sequences, context, memory, prediction = size
-    configuration = Configuration(
+def _option(ask: Ask, place: Place, runner: Runner, batch: Batch, checkpoint: Checkpoint) -> Option:
+    return Option(
+        configuration=_configuration(ask, place, runner, batch),
+        memory=batch.memory,
+        usable_bytes=usable_bytes(place.profile, place.pool),
+        prediction=batch.prediction,
+        checkpoint=checkpoint.name,
+        unverified=_unverified(place, runner, ask.model, checkpoint),
+        lost_bits=loss(runner.quantization, ask.model.spec.native) if checkpoint.name else 0,
+        at_risk=_at_risk(ask, batch.prediction),
+    )
+
+
+def _configuration(ask: Ask, place: Place, runner: Runner, batch: Batch) -> Configuration:
+    return Configuration(
         model=ask.model_name,
         quantization=runner.quantization,
         engine=runner.engine.metadata.name,
@@ -175,75 +245,19 @@ def _option(ask: Ask, place: Place, runner: Runner, subject: str, checkpoint: Ch
         pool=place.id,
         parallelism=runner.cut,
         nodes=runner.nodes,
-        context_tokens=context,
-        sequences=sequences,
-    )
-    cpu = place.profile.spec.kind == "cpu"  # its profile is the whole machine, and so is its price
-    share = 1.0 if cpu else configuration.chips_per_node / place.pool.chips
-    per_group = 1 if cpu else place.pool.chips // configuration.chips_per_node
-    return Option(
-        configuration=configuration,
-        memory=memory,
-        usable_bytes=usable_bytes(place.profile, place.pool),
-        prediction=prediction,
-        price_per_h=place.pool.price * runner.nodes * share,
-        checkpoint=checkpoint.name,
-        useful_replicas=place.pool.nodes // runner.nodes * per_group,
-        unverified=_unverified(place, runner, ask.model, checkpoint),
-        lost_bits=loss(runner.quantization, ask.model.spec.native) if checkpoint.name else 0,
-        at_risk=_at_risk(ask, prediction),
+        context_tokens=batch.context_tokens,
+        sequences=batch.sequences,
     )
 
 
-def _largest_that_fits(
-    ask: Ask, runner: Runner, place: Place, subject: str
-) -> tuple[int, int, Memory, Prediction] | Rejected:
-    """The most sequences that fit memory and meet the objectives, or the reason the fewest do not."""
-    longest = ask.model.spec.context
-    wanted = ask.tier.context or CONTEXT_TOKENS
-    context = min(wanted, longest or wanted)
-    request = ask.workload.input_tokens + ask.workload.output_tokens
-    if context < request:
-        hint = f"the model allows {longest or context}"
-        return Rejected(subject, Why.CONTEXT, f"{request} tokens", f"{context} tokens", hint)
-    edge = runner.engine.spec.recipe == "edge"
-    link = place.site.spec.link
-    round_trip = link.rtt if link else 0.0
-    usable = usable_bytes(place.profile, place.pool)
-    refused: Rejected | None = None
-    for sequences in reversed(EDGE_SEQUENCES if edge else SEQUENCES):
-        if edge:
-            memory = edge_memory(
-                runner.architecture, runner.quantization, runner.needs, sequences=sequences, context_tokens=context
-            )
-        else:
-            memory = chip_memory(
-                runner.architecture,
-                runner.quantization,
-                runner.cut,
-                sequences=sequences,
-                context_tokens=context,
-                reserved_bytes=reserved_bytes(place.profile, place.pool),
-                board=runner.profile.spec.place == "edge",
-            )
-        prediction = predict(runner, ask.workload, sequences=sequences, round_trip_s=round_trip)
-        refused = fit.fits(subject, memory.total, usable) or _too_slow(ask, subject, prediction)
-        if refused is None:
-            return sequences, context, memory, prediction
-    return refused or Rejected(subject, Why.COUNT, "1 sequence", "0")
-
-
-def _too_slow(ask: Ask, subject: str, prediction: Prediction) -> Rejected | None:
-    slo = ask.tier.slo
-    if slo.ttft is not None and prediction.ttft_s.mid > slo.ttft:
-        return Rejected(
-            subject, Why.TTFT, f"at most {fit.time(slo.ttft)}", f"{fit.time(prediction.ttft_s.mid)} predicted"
-        )
-    if slo.tpot is not None and prediction.tpot_s.mid > slo.tpot:
-        return Rejected(
-            subject, Why.TPOT, f"at most {fit.time(slo.tpot)}", f"{fit.time(prediction.tpot_s.mid)} predicted"
-        )
-    return None
+def _apart(ask: Ask, place: Place, unit: Unit, checkpoint: Checkpoint) -> Option:
+    """One unit of prefill and decode as one replica."""
+    prefill = _configuration(ask, place, unit.prefill.runner, unit.prefill.batch)
+    whole = replace(unit.decode.batch, prediction=unit.prediction)
+    return replace(
+        _option(ask, place, unit.decode.runner, whole, checkpoint),
+        apart=Apart(prefill, unit.prefills, unit.decodes, unit.prefill.batch.memory),
+    )
 
 
 def _at_risk(ask: Ask, prediction: Prediction) -> tuple[str, ...]:

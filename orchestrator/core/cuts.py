@@ -1,8 +1,9 @@
 """How a replica is cut over chips and nodes. Pure.
 
-Plans take a power of two of tensor ranks within a node; that is our rule, whatever else the platform accepts. Over
-several nodes a mixture of experts has one data rank a node and its experts on all chips. A dense model would have one
-pipeline stage a node, which `headwater fit` sizes and no plan takes. Called by `orchestrator.core.configurations`,
+Plans take a power of two of chips within a node; that is our rule, whatever else the platform accepts. Where all heads
+share one latent vector, tensor ranks would each hold the whole cache, so data ranks within the node are tried too. Over
+several nodes a mixture of experts has one data rank a node and its experts on all chips, a dense model one pipeline
+stage a node. Called by `orchestrator.core.configurations`,
 `orchestrator.core.sizing` and `orchestrator.lookup`.
 """
 
@@ -29,11 +30,17 @@ def cuts_of(
         yield Parallelism(), 1
         return
     tensors = [n for n in counts if n.bit_count() == 1 and shares_heads(a, n)]
+    experts = has_experts(a)
     for tensor in tensors:
-        yield Parallelism(tensor=tensor, expert=has_experts(a) and tensor > 1), 1
+        yield Parallelism(tensor=tensor, expert=experts and tensor > 1), 1
+    if experts and any(layers.latent for layers in a.layers):
+        for chips in (n for n in counts if n.bit_count() == 1):
+            yield from ((Parallelism(t, data=chips // t, expert=True), 1) for t in tensors if t < chips)
     nodes = 2
-    while has_experts(a) and nodes <= pool.nodes and pool.chips in tensors and spans_nodes(profile, pool):
-        yield Parallelism(tensor=pool.chips, data=nodes, expert=True), nodes
+    while nodes <= pool.nodes and pool.chips in tensors and spans_nodes(profile, pool):
+        wide = Parallelism(pool.chips, data=nodes, expert=True) if experts else Parallelism(pool.chips, pipeline=nodes)
+        if experts or nodes <= sum(layers.count for layers in a.layers):
+            yield wide, nodes
         nodes *= 2
 
 

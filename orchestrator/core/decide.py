@@ -17,7 +17,8 @@ from orchestrator.core.actions import Act, Action, Blocked, Done, Outcome, SetRo
 from orchestrator.core.configurations import Option
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import whole_bytes
-from orchestrator.core.placement import Placed, Placement, Unplaced, place
+from orchestrator.core.placement.place import place
+from orchestrator.core.placement.result import Group, Placed, Placement, Unplaced
 from orchestrator.core.routing import routes
 from orchestrator.core.world import Artifact, PoolId, World
 from runtimes.contract import Phase, ReplicaReport, ReplicaSpec
@@ -74,9 +75,11 @@ def _held(ours: tuple[ReplicaReport, ...], world: World) -> dict[str, str]:
     }
 
 
-def wanted_replicas(tier: Placed, artifact: Artifact, threads: int, owner: str) -> tuple[ReplicaSpec, ...]:
-    """The replicas of a placed student tier; names follow from the variant, so a retry finds its own work."""
-    c = tier.option.configuration
+def wanted_replicas(
+    tier: Placed, group: Group, artifact: Artifact, threads: int, owner: str
+) -> tuple[ReplicaSpec, ...]:
+    """The replicas of one group of a student tier; names follow from the variant, so a retry finds its own work."""
+    c, memory = group.option.configuration, group.option.memory
     built = "".join(entry.sha256 for _, entry in sorted(artifact.manifest.files.items()))
     facts = f"{c.model}|{c.quantization}|{built}|{c.pool}|{c.sequences}|{c.context_tokens}|{threads}"
     variant = hashlib.sha256(facts.encode()).hexdigest()[:8]
@@ -94,11 +97,11 @@ def wanted_replicas(tier: Placed, artifact: Artifact, threads: int, owner: str) 
             context_tokens=c.context_tokens,
             threads=threads,
             queue=c.sequences * QUEUE_PER_SLOT,
-            memory_bytes=tier.option.memory.total,
+            memory_bytes=memory.total,
             chip=c.profile,
-            chip_share=tier.option.memory.total / tier.option.usable_bytes,
+            chip_share=memory.total / group.option.usable_bytes,
         )
-        for ordinal in range(tier.replicas)
+        for ordinal in range(group.replicas)
     )
 
 
@@ -123,27 +126,41 @@ def _tier_outcome(
         )
     if isinstance(tier, Unplaced):
         return Blocked(tier.rejections)
-    c = tier.option.configuration
-    site = world.sites[c.pool.site]
-    if site.spec.fleet not in world.fleets or tier.option.checkpoint:
-        return Done(_on_paper(tier.option, site) + _shortage(tier))
-    artifact = world.artifacts.get((c.model, c.quantization))
-    if artifact is None:
-        hint = f"run: headwater build {c.model} --quantization {c.quantization}"
-        return Blocked(
-            (
-                Rejected(
-                    f"{tier.service}/{tier.tier}", Why.NOT_BUILT, f"{c.model} {c.quantization}", "no artifact", hint
-                ),
-            )
-        )
-    threads = catalog.profiles[c.profile].spec.cores or 1
-    specs = wanted_replicas(tier, artifact, threads, world.owner)
-    taken = _taken(specs, world)
-    if taken:
-        return Blocked(taken)
-    outcome = rollout.step(specs, here, free_bytes=free[c.pool], world=world, now_s=now_s)
-    return Done(outcome.note + _shortage(tier)) if isinstance(outcome, Done) else outcome
+    specs, paper, refused = _wanted(tier, world, catalog)
+    if refused:
+        return Blocked(refused)
+    ours = bool(specs) or not paper
+    outcome = rollout.step(specs, here, free_bytes=free, world=world, now_s=now_s) if ours else Done("")
+    if not isinstance(outcome, Done):
+        return outcome
+    return Done("; ".join(filter(None, (outcome.note, *paper))) + _shortage(tier))
+
+
+def _wanted(
+    tier: Placed, world: World, catalog: Catalog
+) -> tuple[tuple[ReplicaSpec, ...], tuple[str, ...], tuple[Rejected, ...]]:
+    """Replicas that our fleets run, what is said of those they do not, and what forbids to go on."""
+    specs: list[ReplicaSpec] = []
+    paper: dict[str, None] = {}
+    for group in tier.groups:
+        c = group.option.configuration
+        site = world.sites[c.pool.site]
+        if site.spec.fleet not in world.fleets or group.option.checkpoint:
+            paper[_on_paper(group.option, site)] = None
+            continue
+        artifact = world.artifacts.get((c.model, c.quantization))
+        if artifact is None:
+            return (), (), (_not_built(tier, group.option),)
+        threads = catalog.profiles[c.profile].spec.cores or 1
+        specs += wanted_replicas(tier, group, artifact, threads, world.owner)
+    return tuple(specs), tuple(paper), _taken(specs, world)
+
+
+def _not_built(tier: Placed, option: Option) -> Rejected:
+    c = option.configuration
+    hint = f"run: headwater build {c.model} --quantization {c.quantization}"
+    need = f"{c.model} {c.quantization}"
+    return Rejected(f"{tier.service}/{tier.tier}", Why.NOT_BUILT, need, "no artifact", hint)
 
 
 def _shortage(tier: Placed) -> str:
@@ -160,7 +177,7 @@ def _on_paper(option: Option, site: Site) -> str:
     return f"planned, not started: site {site.metadata.name} has fleet {site.spec.fleet}"
 
 
-def _taken(specs: tuple[ReplicaSpec, ...], world: World) -> tuple[Rejected, ...]:
+def _taken(specs: Iterable[ReplicaSpec], world: World) -> tuple[Rejected, ...]:
     """Names that another controller's replicas have; waiting would not free them."""
     owners = {r.spec.name: r.spec.owner for r in world.replicas if r.phase is not Phase.GONE}
     hint = "let that controller delete its service, or give this one another name"

@@ -7,10 +7,12 @@ Nothing is remembered between steps: where the change stands is read off the rep
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from orchestrator.core.actions import Act, Blocked, Done, Outcome, Start, Stop, Wait
 from orchestrator.core.fit import Rejected, Why, size, time
 from orchestrator.core.lifecycle import SERVING
-from orchestrator.core.world import Failures, World
+from orchestrator.core.world import Failures, PoolId, World
 from runtimes.contract import Phase, ReplicaReport, ReplicaSpec
 
 FIRST_RETRY_S = 1.0
@@ -20,7 +22,12 @@ _ENDING = frozenset({Phase.DRAINING, Phase.FAILED, Phase.GONE})
 
 
 def step(
-    wanted: tuple[ReplicaSpec, ...], here: tuple[ReplicaReport, ...], *, free_bytes: int, world: World, now_s: float
+    wanted: tuple[ReplicaSpec, ...],
+    here: tuple[ReplicaReport, ...],
+    *,
+    free_bytes: Mapping[PoolId, int],
+    world: World,
+    now_s: float,
 ) -> Outcome:
     """The next step of one tier.
 
@@ -28,7 +35,7 @@ def step(
         wanted: replicas of the wanted variant, in order of name. Names follow from the variant, so a replica of this
             name runs what is wanted.
         here: every replica of the tier that is ours, of any variant.
-        free_bytes: memory left in the pool beside all that runs there.
+        free_bytes: memory left in each pool beside all that runs there.
         world: for failure counts.
         now_s: the time.
     """
@@ -55,7 +62,7 @@ def step(
         may_go = leaving[:spare]
         return Act(tuple(_stop(r) for r in may_go), f"let go of {_count(may_go)}")
     if no_room:
-        return Blocked((_no_room(due[0], left),))
+        return Blocked((_no_room(due[0], left[_pool(due[0])]),))
     stuck = [spec for spec in missing if spec.name in world.failures and world.failures[spec.name].count >= STUCK_AFTER]
     if stuck:
         return Blocked(tuple(_failing(spec.name, world.failures[spec.name], now_s) for spec in stuck))
@@ -70,14 +77,21 @@ def step(
     return Done(f"{len(wanted)} of {len(wanted)} ready")
 
 
-def _fitting(due: list[ReplicaSpec], free_bytes: int) -> tuple[list[ReplicaSpec], int]:
+def _fitting(
+    due: list[ReplicaSpec], free_bytes: Mapping[PoolId, int]
+) -> tuple[list[ReplicaSpec], Mapping[PoolId, int]]:
     """What can start beside all that runs, and the memory left after."""
     fitting: list[ReplicaSpec] = []
+    left = dict(free_bytes)
     for spec in due:
-        if spec.memory_bytes <= free_bytes:
-            free_bytes -= spec.memory_bytes
+        if spec.memory_bytes <= left[_pool(spec)]:
+            left[_pool(spec)] -= spec.memory_bytes
             fitting.append(spec)
-    return fitting, free_bytes
+    return fitting, left
+
+
+def _pool(spec: ReplicaSpec) -> PoolId:
+    return PoolId(spec.site, spec.pool)
 
 
 def _stop(replica: ReplicaReport) -> Stop:

@@ -107,7 +107,7 @@ def test_a_card_that_says_where_its_weights_are_can_be_planned(command: Command,
     placed = json.loads(command.run("plan", file, "--output", "json").stdout)["tiers"][0]
 
     assert any(no.get("hint", "").endswith("as `hub: org/name`") for no in nowhere["rejected"])
-    assert placed["checkpoint"] == "lab/own-moe"
+    assert placed["groups"][0]["checkpoint"] == "lab/own-moe"
 
 
 def test_a_card_that_says_something_else_is_not_overwritten_without_a_word(command: Command, config: Path) -> None:

@@ -32,7 +32,8 @@ def service(command: Command) -> Path:
 
 def student(command: Command, file: Path) -> dict[str, Any]:
     tiers = json.loads(command.run("plan", file, "--output", "json").stdout)["tiers"]
-    return dict(next(tier for tier in tiers if tier["tier"] == "student"))
+    tier = next(tier for tier in tiers if tier["tier"] == "student")
+    return tier | tier["groups"][0]
 
 
 def test_a_gguf_file_is_planned_as_the_catalog_card_of_the_same_model_is(command: Command, service: Path) -> None:

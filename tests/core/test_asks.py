@@ -15,7 +15,8 @@ from orchestrator.core.actions import Blocked, Start
 from orchestrator.core.asks import Ask, allowed, asks, wrong_place
 from orchestrator.core.decide import decide
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.placement import Unplaced, place
+from orchestrator.core.placement.place import place
+from orchestrator.core.placement.result import Unplaced
 from orchestrator.errors import Refused
 
 ASKS = {"spdx": "LicenseRef-Lab", "duties": [{"kind": "use", "text": "no commercial use"}]}

@@ -25,7 +25,8 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Pool, Site
 from orchestrator.core.asks import asks
-from orchestrator.core.configurations import Option, enumerate_options, unverified_numbers
+from orchestrator.core.configurations import Option, unverified_numbers
+from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import Parallelism, World
 
@@ -38,8 +39,9 @@ def the_only(service: ModelService, catalog: Catalog | None = None, world: World
     if isinstance(ask, Rejected):
         return ask
     options, rejections = enumerate_options(ask, known, world or a_world())
-    (found,) = (*options, *rejections)
-    return found
+    batches = {option.configuration.sequences for option in options}
+    assert len(options) + len(rejections) == max(1, len(batches))  # one way, or one reason
+    return max(options, key=lambda option: option.configuration.sequences) if options else rejections[0]
 
 
 def on_npu(quantization: str, **tier: Any) -> ModelService:
@@ -256,12 +258,51 @@ def test_a_replica_is_cut(pool: dict[str, Any], catalog: Catalog, cuts: list[tup
 
 
 def test_the_most_sequences_that_meet_the_objective_are_taken() -> None:
-    loose = the_only(a_service())
-    tight = the_only(a_service(student=a_tier(slo={"tpot": "1.22ms"})))
+    (ask,) = asks(a_service(), a_catalog())
+    assert not isinstance(ask, Rejected)
+    options, _ = enumerate_options(ask, a_catalog(), a_world())
+    by_batch = {option.configuration.sequences: option.prediction.tpot_s.mid for option in options}
 
-    assert isinstance(loose, Option)
+    tight = the_only(a_service(student=a_tier(slo={"tpot": f"{by_batch[4] * 1000 + 1e-6:.9f}ms"})))
+
     assert isinstance(tight, Option)
-    assert (loose.configuration.sequences, tight.configuration.sequences) == (8, 4)
+    assert (max(by_batch), tight.configuration.sequences) == (8, 4)
+
+
+def test_alike_pools_are_looked_at_once_and_the_no_says_so() -> None:
+    sites = [a_site(f"s{number}", a_pool("npu", nodes=2, chips=2)) for number in range(3)]
+    (ask,) = asks(on_npu("fp8"), a_catalog())
+    assert not isinstance(ask, Rejected)
+
+    _, rejections = enumerate_options(ask, a_catalog(), a_world(*sites))
+
+    assert [no.subject for no in rejections] == ["s0/0 and 2 more like it npu vllm fp8"]
+
+
+def test_a_tier_may_read_and_answer_apart_where_a_recipe_starts_both() -> None:
+    """What is read beside answers slows them; apart, each keeps its objective with fewer chips."""
+    service = a_service(
+        rate="100/s",
+        tokens=(2000, 200),
+        teacher=a_tier(quantization=("bf16",), context=4096, slo={"tpot": "2.5ms"}, replicas={"min": 1, "max": 99}),
+    )
+    big = a_model(dims={"layers": 16, "heads": 16, "kv_heads": 8, "hidden_size": 1024, "intermediate_size": 4096})
+    site = a_world(a_site("lab", a_pool("npu", nodes=8, chips=8)))
+
+    ways = {}
+    for apart in (False, True):
+        catalog = a_catalog(big, an_engine("vllm", apart=apart))
+        (ask,) = asks(service, catalog)
+        assert not isinstance(ask, Rejected)
+        ways[apart] = enumerate_options(ask, catalog, site)
+
+    told = [no for no in ways[False][1] if "apart" in no.subject]
+    taken = [option for option in ways[True][0] if option.apart]
+    together = max(o.prediction.requests_per_s.mid / o.chips for o in ways[True][0] if not o.apart)
+    assert told
+    assert told[0].need == "a recipe for both roles"
+    assert all(option.prediction.requests_per_s.mid / option.chips > together for option in taken)
+    assert len(taken) == len(told)
 
 
 def test_a_built_artifact_is_planned_with_what_it_was_measured_to_need() -> None:

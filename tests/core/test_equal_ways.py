@@ -10,10 +10,11 @@ from worlds import a_catalog, a_model, a_pool, a_service, a_site, a_tier, a_worl
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
 from orchestrator.core.asks import asks
-from orchestrator.core.configurations import enumerate_options
+from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.explain import placement_view
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.placement import Placed, place
+from orchestrator.core.placement.place import place
+from orchestrator.core.placement.result import Placed
 from orchestrator.core.world import World
 
 CHIPS = a_site("lab", a_pool("npu", chips=1))
@@ -81,7 +82,7 @@ def test_of_two_ways_that_cost_the_same_the_one_that_loses_less_is_taken(price: 
 
     (tier,) = placement.tiers
     assert isinstance(tier, Placed)
-    assert (tier.option.configuration.quantization, tier.option.lost_bits) == ("bf16", 0)
+    assert (tier.groups[0].option.configuration.quantization, tier.groups[0].option.lost_bits) == ("bf16", 0)
     assert placement_view(placement)["tiers"][0]["why"] == why
 
 
@@ -92,5 +93,5 @@ def test_of_two_ways_that_cost_nothing_the_one_on_fewer_chips_is_taken() -> None
 
     (tier,) = placement.tiers
     assert isinstance(tier, Placed)
-    assert tier.option.configuration.parallelism.chips == 1
+    assert tier.groups[0].option.configuration.parallelism.chips == 1
     assert placement_view(placement)["tiers"][0]["why"] == "as cheap as the next, on 1 instead of 2 chips"

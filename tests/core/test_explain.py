@@ -11,7 +11,7 @@ from orchestrator.api.model import Licence
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.explain import placement_view
-from orchestrator.core.placement import place
+from orchestrator.core.placement.place import place
 
 
 def the_view() -> dict[str, object]:
@@ -23,7 +23,9 @@ def test_a_plan_states_its_cost_its_bound_and_the_gap() -> None:
     """Promise 3, at the door."""
     view = the_view()
 
-    assert list(view) == ["costPerHour", "lowerBoundPerHour", "gap", "tiers"]
+    assert list(view) == [
+        "costPerHour", "lowerBoundPerHour", "movesPerHour", "gap", "proof", "escalations", "tiers",
+    ]  # fmt: skip
     assert (view["costPerHour"], view["lowerBoundPerHour"], view["gap"]) == (1, 1, 0)
 
 
@@ -35,13 +37,17 @@ def test_the_same_plan_is_the_same_text() -> None:
 def test_a_placed_tier_has_these_keys() -> None:
     placed = the_view()["tiers"][0]
 
+    (group,) = placed["groups"]
     assert set(json.loads(json.dumps(placed))) == {
-        "service", "tier", "placed", "why", "replicas", "costPerHour", "demandPerSecond", "shortPerSecond", "model",
-        "quantization", "checkpoint", "site", "pool", "profile", "engine", "parallelism", "nodes", "chips",
-        "contextTokens", "sequences", "pricePerHour", "memory", "predicted", "unverified", "atRisk", "alternatives",
-        "rejected", "licence",
+        "service", "tier", "placed", "why", "gaveUp", "replicas", "costPerHour", "demandPerSecond", "shortPerSecond",
+        "licence", "groups", "alternatives", "rejected",
     }  # fmt: skip
-    assert list(placed["predicted"]["tpotSeconds"]) == ["p10", "p50", "p90"]
+    assert set(group) == {
+        "replicas", "costPerHour", "capacityPerSecond", "model", "quantization", "checkpoint", "site", "pool",
+        "profile", "engine", "parallelism", "roles", "nodes", "chips", "contextTokens", "sequences", "pricePerHour",
+        "memory", "predicted", "unverified", "atRisk",
+    }  # fmt: skip
+    assert list(group["predicted"]["tpotSeconds"]) == ["p10", "p50", "p90"]
     assert placed["rejected"] == [
         {
             "subject": "lab/1 npu vllm int4",

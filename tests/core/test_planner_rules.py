@@ -17,7 +17,7 @@ from orchestrator.api.site import Pool
 from orchestrator.core.allocation import accepted_counts, check_count, resource_of
 from orchestrator.core.asks import asks
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
-from orchestrator.core.configurations import enumerate_options
+from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.cuts import cuts_of
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import usable_bytes, whole_bytes

@@ -8,10 +8,11 @@ from worlds import MIB, a_replica, a_spec, a_world
 from orchestrator.core.actions import Act, Blocked, Done, Outcome, Start, Stop, Wait
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.rollout import step
-from orchestrator.core.world import Failures
+from orchestrator.core.world import Failures, PoolId
 from runtimes.contract import Phase, ReplicaReport
 
 NOW_S = 1000.0
+LAB = PoolId("lab", 0)
 GONE = "no longer wanted"
 NEW = tuple(a_spec(f"new-{n}") for n in range(3))
 NO_ROOM = Blocked(
@@ -124,7 +125,7 @@ def new(number: int = 0, phase: Phase = Phase.READY) -> ReplicaReport:
 )
 def test_the_next_step(wanted: int, here: list[ReplicaReport], room: int, answer: Outcome) -> None:
     """Promise 6: done, waiting and blocked are three answers. Promise 5: silence alone moves nothing."""
-    assert step(NEW[:wanted], tuple(here), free_bytes=room * 100 * MIB, world=a_world(), now_s=NOW_S) == answer
+    assert step(NEW[:wanted], tuple(here), free_bytes={LAB: room * 100 * MIB}, world=a_world(), now_s=NOW_S) == answer
 
 
 @pytest.mark.parametrize(
@@ -140,8 +141,8 @@ def test_the_next_step(wanted: int, here: list[ReplicaReport], room: int, answer
 def test_a_failing_replica_is_tried_again(failures: int, wait_s: float) -> None:
     world = a_world(failures={"new-0": Failures(failures, NOW_S)})
 
-    early = step(NEW[:1], (), free_bytes=100 * MIB, world=world, now_s=NOW_S + wait_s - 0.01)
-    then = step(NEW[:1], (), free_bytes=100 * MIB, world=world, now_s=NOW_S + wait_s)
+    early = step(NEW[:1], (), free_bytes={LAB: 100 * MIB}, world=world, now_s=NOW_S + wait_s - 0.01)
+    then = step(NEW[:1], (), free_bytes={LAB: 100 * MIB}, world=world, now_s=NOW_S + wait_s)
 
     assert isinstance(early, Wait | Blocked)
     assert then == Act((Start(NEW[0]),), "start 1 of 1")
@@ -150,7 +151,7 @@ def test_a_failing_replica_is_tried_again(failures: int, wait_s: float) -> None:
 def test_a_few_failures_are_waited_out_and_said() -> None:
     world = a_world(failures={"new-0": Failures(3, NOW_S, "no graph")})
 
-    assert step(NEW[:1], (), free_bytes=100 * MIB, world=world, now_s=NOW_S + 1) == Wait(
+    assert step(NEW[:1], (), free_bytes={LAB: 100 * MIB}, world=world, now_s=NOW_S + 1) == Wait(
         "new-0 failed 3 in a row: no graph; next try in 3.00 s"
     )
 
@@ -159,7 +160,7 @@ def test_many_failures_are_blocked_with_their_number_and_the_reason() -> None:
     """Promise 6: what will not get well by waiting is called stuck, though it is still tried."""
     world = a_world(failures={"new-0": Failures(5, NOW_S, "no graph")})
 
-    assert step(NEW[:1], (), free_bytes=100 * MIB, world=world, now_s=NOW_S + 1) == Blocked(
+    assert step(NEW[:1], (), free_bytes={LAB: 100 * MIB}, world=world, now_s=NOW_S + 1) == Blocked(
         (
             Rejected(
                 "new-0",

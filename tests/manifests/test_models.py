@@ -83,6 +83,7 @@ ACTIVE: dict[str, tuple[int, int, str]] = {
     "glm-4.7-flash": (3_262_374_656, 3 * B, ROUNDED),
     "glm-5.2": (39_347_345_664, 39 * B, ROUNDED),
     "glm-5.3": (39_347_345_664, 39 * B, ROUNDED),
+    "gpt-oss-120b": (5_132_849_472, 5_100_000_000, DOWN),
     "kimi-k2-instruct": (31_687_072_768, 32 * B, ROUNDED),
     "kimi-k2-thinking": (31_687_072_768, 32 * B, ROUNDED),
     "kimi-k2.5": (31_687_072_768, 32 * B, ROUNDED),

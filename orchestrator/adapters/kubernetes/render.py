@@ -32,8 +32,11 @@ def render(
     replicas: int,
     catalog: Catalog,
     site: Site,
+    part: int = 0,
 ) -> tuple[Object, ...]:
     """The objects that run `replicas` replicas of one tier in one pool, in the order to apply them.
+
+    A second configuration of the tier in the same pool is part 1, and so on.
 
     Raises:
         Invalid: a name is unknown, a text cannot be used, or `replicas` is negative.
@@ -43,7 +46,7 @@ def render(
         raise Invalid(f"{service.metadata.name}: replicas is {replicas}; give 0 or more")
     resolved = resolve(configuration, catalog, site)
     launch = recipe_for(resolved.recipe)(_job(service, configuration, resolved))
-    name = naming.object_name(service.metadata.name, tier, configuration.pool)
+    name = naming.object_name(service.metadata.name, tier, configuration.pool, part)
     labels = naming.labels(
         name,
         service=service.metadata.name,

@@ -23,6 +23,10 @@ ARITHMETIC: Mapping[Quantization, tuple[Dtype, ...]] = {
     "mxfp4": ("fp4", "bf16"),
     "nvfp4": ("fp4", "bf16"),
 }
+EXPERT_ARITHMETIC: Mapping[Quantization, tuple[Dtype, ...]] = {
+    "mxfp4-experts": ("fp4", "bf16"),
+    "mxfp4-experts-fp8": ("fp4", "fp8"),
+}
 
 
 def compute_fact(profile: HardwareProfile, quantization: Quantization) -> tuple[Dtype, Fact[float]] | None:
@@ -36,6 +40,24 @@ def compute_peak(profile: HardwareProfile, quantization: Quantization) -> float 
     """Operations per second the chip reaches at most for this quantization; None without a path or a figure."""
     found = compute_fact(profile, quantization)
     return found[1].value if found else None
+
+
+def dense_peak(profile: HardwareProfile, quantization: Quantization) -> float | None:
+    """The same where a chip without the path widens the weights as it reads them."""
+    return compute_peak(profile, quantization) or attention_peak(profile)
+
+
+def expert_peak(profile: HardwareProfile, quantization: Quantization) -> float | None:
+    """The same in routed experts, which some quantizations store narrower than the rest."""
+    wanted = EXPERT_ARITHMETIC.get(quantization)
+    found = next((profile.spec.peaks[dtype] for dtype in wanted or () if dtype in profile.spec.peaks), None)
+    return found.value if found and found.value is not None else dense_peak(profile, quantization)
+
+
+def attention_peak(profile: HardwareProfile) -> float | None:
+    """The same in attention proper, which is computed in a wide type whatever the weights are."""
+    found = next((profile.spec.peaks[dtype] for dtype in WIDE if dtype in profile.spec.peaks), None)
+    return found.value if found else None
 
 
 def unknown(profile: HardwareProfile, engine: Engine, quantization: Quantization) -> tuple[str, ...]:

@@ -46,4 +46,5 @@ class Case:
     ttft_s: float | None = None
     output_per_s: float | None = None
     total_per_s: float | None = None
+    varied: bool = False  # answers are of very different lengths, as in conversations
     notes: tuple[str, ...] = ()  # what was assumed to map it

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from orchestrator.api.architecture import Architecture
+from orchestrator.api.calibration import Factors, Spread
 from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.quantization import Quantization
+from orchestrator.core.performance.prior import PRIOR, UNMEASURED
 from orchestrator.core.world import Parallelism
 from runtimes.contract import Needs
+
+Role = Literal["aggregated", "prefill", "decode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,25 @@ class Workload:
 
     input_tokens: int
     output_tokens: int
+    cached_share: float = 0.0  # of the prompt, found in the cache of an earlier one
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Factors that hold for a program on a chip, and how far measurements lie from what they give."""
+
+    factors: Factors = PRIOR
+    spread: Spread = UNMEASURED
+    calibration: str = ""  # name of the document; empty: the built-in prior
+    measured: bool = False  # this program was measured on this chip
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """A draft that guesses tokens, which one step of the model then verifies together."""
+
+    accepted: float = 0.0  # tokens a step yields beyond the first
+    guessed: int = 0  # tokens a step verifies beyond the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +74,7 @@ class Runner:
     cut: Parallelism
     nodes: int
     needs: Needs | None = None  # measured, of a built edge artifact
+    applied: Applied = Applied()
+    role: Role = "aggregated"
+    cache_bytes: float | None = None  # bytes of one cached number; None: as the quantization has it
+    speculation: Speculation = Speculation()

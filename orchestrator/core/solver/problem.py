@@ -18,7 +18,7 @@ class Demand:
         rate_per_s: what comes in; with a choice, `Choice` says how much of it there is in each of its ways.
         priority: of two demands that do not both fit, the larger number is carried first.
         least, most: bounds on the replicas of all its columns together; 0 replicas is always possible when nothing
-            fits, and is reported as a shortage.
+            fits, and is reported as a shortage. A demand whose rate is 0 in the way that is taken needs no replica.
         places: at least so many different places (`Column.place`) must have a replica.
     """
 

@@ -1,0 +1,165 @@
+"""`headwater simulate`: what the plan would do with a trace of requests, played in virtual time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.options import FilesArgument
+from cli.output import Output, OutputOption, draw, say, show, time_for_people
+from runtimes.errors import Invalid
+
+SAY_EVERY_S = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(
+        epilog="Examples: headwater simulate service.yaml sites.yaml --trace azure_conv.csv; "
+        "headwater simulate service.yaml --trace mooncake.jsonl.gz --speed 0.5 --limit 5000 -o json; "
+        "headwater simulate service.yaml --trace azure_code.csv --repeat 100 --service assistant"
+    )
+    def simulate(
+        files: FilesArgument,
+        trace: Annotated[
+            Path,
+            typer.Option(
+                "--trace",
+                "-t",
+                exists=True,
+                dir_okay=False,
+                show_default=False,
+                help="Azure CSV or Mooncake JSON lines.",
+            ),
+        ],
+        service: Annotated[
+            str | None,
+            typer.Option(help="Who gets the requests; all by their demand, without.", show_default=False),
+        ] = None,
+        speed: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Requests come so many times as fast.")] = 1.0,
+        repeat: Annotated[int, typer.Option(min=1, max=1_000_000, help="Play the trace so often, end to end.")] = 1,
+        limit: Annotated[
+            int | None, typer.Option(min=1, help="Stop after so many requests.", show_default=False)
+        ] = None,
+        shared_cache: Annotated[
+            bool, typer.Option("--shared-cache", help="Replicas find what any of them has read of a prompt.")
+        ] = False,
+        output: OutputOption = Output.TABLE,
+    ) -> None:
+        """Play a trace on the plan: first tokens, objectives met, queues, escalations and cost; needs no hardware."""
+        from orchestrator.adapters.traces import read_trace
+        from orchestrator.core.simulation.opening import crowded, scenes
+        from orchestrator.core.simulation.run import play
+        from orchestrator.core.simulation.view import simulation_view
+        from orchestrator.offline import open_desk
+        from orchestrator.settings import read_settings
+
+        if math.isnan(speed):
+            raise Invalid("--speed nan is no number; give how many times as fast requests come, such as 2")
+        desk = open_desk(files, read_settings())
+        names = sorted(one.metadata.name for one in desk.services)
+        for kind, given in (("ModelService", desk.services), ("Site", desk.sites)):
+            if not given:
+                raise Invalid(f"no {kind} in {', '.join(map(str, files))}; give the file that has it as well")
+        if service is not None and service not in names:
+            raise Invalid(f"--service {service} is not in the files; they have {', '.join(names)}")
+        wanted, world = desk.wanted()
+        played = scenes(wanted, desk.catalog, world, only=service, shared_prefixes=shared_cache)
+        crews = [crew for scene in played for stage in scene.stages.values() for crew in stage.crews]
+        asked = read_trace(trace, repeat=repeat, limit=limit, speed=speed)
+        outcome = play(played, asked, _progress())
+        value = simulation_view(outcome, crowded(crews, world, desk.catalog))
+        show(value, output, lambda: print_simulation(value))
+
+
+def _progress() -> Callable[[int], None]:
+    """Says now and then how many requests were played."""
+    begun_s = said_s = time.monotonic()
+
+    def tell(requests: int) -> None:
+        nonlocal said_s
+        now_s = time.monotonic()
+        if now_s - said_s >= SAY_EVERY_S:
+            said_s = now_s
+            say(f"{requests:,} requests, {requests / (now_s - begun_s):,.0f} a second")
+
+    return tell
+
+
+def print_simulation(value: dict[str, Any]) -> None:
+    """Draw the outcome for a person."""
+    for service in value["services"]:
+        _print_service(service, value["seconds"])
+    for note in value["notes"]:
+        typer.echo(f"note: {note}")
+
+
+def _print_service(service: dict[str, Any], seconds: float) -> None:
+    requests, refused = service["requests"], service["refused"]
+    typer.echo(f"{service['service']}: {requests:,} requests in {seconds:,.0f} s, {refused:,} refused")
+    rows = [(f"{tier['tier']} {what}", *_times(tier[key])) for tier in service["tiers"] for key, what in TIMES.items()]
+    if len(service["tiers"]) > 1:
+        rows += [(f"in all {TIMES[key]}", *_times(service[key])) for key in ("ttftSeconds", "latencySeconds")]
+    draw("times", ("", "mean", "p50", "p95", "p99"), rows)
+    columns = ("group", "replicas", "busy", "running", "longest queue", "cost")
+    draw("replicas", columns, [_group(tier, group) for tier in service["tiers"] for group in tier["groups"]])
+    for tier in service["tiers"]:
+        _print_tier(tier)
+    away = service["escalated"]
+    if away["plannedShare"]:
+        typer.echo(f"  to the teacher: {away['requests']:,}, {away['share']:.1%} of the student's answers")
+    if service["costPerMillionRequests"] is not None:
+        each = f"{service['costPerMillionRequests']:g} for a million requests"
+        tokens = service["costPerMillionOutputTokens"]
+        typer.echo(f"  cost: {service['cost']:g}, {each}, {tokens:g} for a million tokens of answers")
+
+
+TIMES = {
+    "queueSeconds": "queue",
+    "ttftSeconds": "first token",
+    "tpotSeconds": "each further token",
+    "latencySeconds": "whole answer",
+}
+
+
+def _times(times: dict[str, float] | None) -> tuple[str, ...]:
+    return tuple(time_for_people(times[name]) if times else "-" for name in ("mean", "p50", "p95", "p99"))
+
+
+def _group(tier: dict[str, Any], group: dict[str, Any]) -> tuple[str, ...]:
+    name = f"{tier['tier']} at {group['pool']}: {group['runs']}"
+    running = f"{group['running']:.1f} of {group['slots']}"
+    return (
+        name,
+        f"{group['replicas']}",
+        f"{group['busy']:.0%}",
+        running,
+        f"{group['longestQueue']:,}",
+        f"{group['cost']:g}",
+    )
+
+
+def _print_tier(tier: dict[str, Any]) -> None:
+    asked, planned = tier["askedPerSecond"], tier["plannedPerSecond"]
+    rate = f"{asked:.3g}/s asked" if asked is not None else "asked all at once"
+    made = f", {tier['outputTokensPerSecond']:,.0f} tokens/s" if tier["outputTokensPerSecond"] is not None else ""
+    typer.echo(f"  {tier['tier']}: {rate}, planned for {planned:.3g}/s{made}; objectives met {_met(tier)}")
+    reasons = {"full": "every replica was full", "tooLong": "longer than the context", "noReplica": "no replica"}
+    for key, reason in reasons.items():
+        if tier["refused"][key]:
+            typer.echo(f"    refused: {tier['refused'][key]:,}, {reason}")
+    if tier["cachedShare"]:
+        typer.echo(f"    found in the cache: {tier['cachedShare']:.1%} of the prompt tokens")
+
+
+def _met(tier: dict[str, Any]) -> str:
+    met = tier["objectives"]
+    wanted = (("first token", met["ttftSeconds"], met["ttftMet"]), ("per token", met["tpotSeconds"], met["tpotMet"]))
+    said = [f"{what} within {time_for_people(most)}: {share:.1%}" for what, most, share in wanted if most is not None]
+    return f"{met['met']:.1%}" + (f" ({'; '.join(said)})" if said else " (none were set)")

@@ -1,0 +1,1 @@
+"""Efficiency factors from measured rows. Pure. Read `fit` first, then `solve` and `table`."""

@@ -1,0 +1,140 @@
+"""What requests see of an engine's steps: first token, time per token, requests a second. Pure.
+
+An engine either mixes parts of prompts into decode steps, or stops decoding while it reads a prompt (`exclusive`, the
+edge engine and boards). A replica may also do one half alone: read prompts and send the cache on, or receive it and
+decode. Called by `orchestrator.core.configurations`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from orchestrator.api.calibration import Range
+from orchestrator.core.cache import sequence_bytes
+from orchestrator.core.memory import STORAGE
+from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
+from orchestrator.core.performance.roofline import Clock, clock
+
+CHUNK_TOKENS = 8192  # prompt tokens that engines put into one step at most, by their defaults
+SMALL_CHUNK_TOKENS = 2048  # of vLLM and its relatives on chips with less memory than `LARGE_BYTES`, and on an A100
+LARGE_BYTES = 70 << 30
+PROMPTS_FIRST = frozenset({"SGLang", "MindIE"})  # by their defaults they read waiting prompts before they decode on
+TOGETHER = 0.5  # of the prompts of others: those that are read while one decodes, where prompts gather and go first
+DEFAULT_NETWORK = 12.5e9  # bytes/s of one chip, where the profile names no network: 100 Gb/s
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """One runner, compiled; evaluates any load in microseconds."""
+
+    runner: Runner
+    clock: Clock
+    exclusive: bool
+
+    def predict(self, work: Workload, *, sequences: int, round_trip_s: float = 0.0) -> Prediction:
+        """Predict with `sequences` requests running, spread over data ranks and pipeline stages."""
+        times = times_of(self, work, sequences)
+        spread = self.runner.applied.spread
+        return Prediction(
+            ttft_s=_band(times.first_s, spread.ttft, beside=round_trip_s),
+            tpot_s=_band(times.tpot_s, spread.tpot),
+            single_stream_tpot_s=_band(times.single_s, spread.tpot),
+            requests_per_s=_band(times.requests_per_s, spread.throughput),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """The middle of a prediction, and the steps it was made of."""
+
+    first_s: float
+    tpot_s: float
+    single_s: float
+    requests_per_s: float
+    decode_s: float  # one decode step of all sequences
+    prompt_s: float  # what one prompt adds to the steps it takes part in
+
+
+def predictor(runner: Runner) -> Predictor:
+    """Compile a runner. Raises ValueError when the chip's bandwidth is unknown."""
+    return Predictor(runner, clock(runner), is_exclusive(runner))
+
+
+def is_exclusive(runner: Runner) -> bool:
+    """Whether the engine stops decoding while it reads prompts."""
+    return runner.engine.spec.program in PROMPTS_FIRST or reads_whole(runner)
+
+
+def met_share(runner: Runner) -> float:
+    """Share of the others' prompts that an answer waits for; it waited for the rest before its first token.
+
+    An engine that reads prompts first makes requests march in step: they come together, are read one after another, and
+    decode together.
+    """
+    return TOGETHER if runner.engine.spec.program in PROMPTS_FIRST else 1.0
+
+
+def chunk_tokens(runner: Runner) -> float:
+    """Prompt tokens that the engine puts into one step at most."""
+    if reads_whole(runner):
+        return math.inf
+    if not runner.engine.spec.program.startswith("vLLM"):
+        return CHUNK_TOKENS
+    profile = runner.profile
+    large = (profile.spec.memory.value or 0) >= LARGE_BYTES and profile.spec.family != "Ampere"
+    return CHUNK_TOKENS if large else SMALL_CHUNK_TOKENS
+
+
+def reads_whole(runner: Runner) -> bool:
+    """Whether the engine reads a prompt in one step, however long it is."""
+    return runner.engine.spec.recipe == "edge" or runner.profile.spec.place == "edge"
+
+
+def predict(runner: Runner, work: Workload, *, sequences: int, round_trip_s: float) -> Prediction:
+    """Predict a replica with `sequences` requests running; to try several loads, keep the `predictor`.
+
+    The caller has checked with `unknown` that every number is there; raises ValueError otherwise.
+    """
+    return predictor(runner).predict(work, sequences=sequences, round_trip_s=round_trip_s)
+
+
+def times_of(p: Predictor, work: Workload, sequences: float) -> Times:
+    """Times of a replica whose slots are all taken, in the middle of its band."""
+    runner, step_s, cut = p.runner, p.clock.step_s, p.runner.cut
+    factors, yielded = runner.applied.factors, 1 + runner.speculation.accepted
+    ranks = cut.data * cut.pipeline
+    running = max(1.0, sequences / ranks)
+    answer = max(1, work.output_tokens)
+    context = work.input_tokens + answer / 2
+    fresh = max(1.0, work.input_tokens * (1 - work.cached_share))
+    seen = work.input_tokens - fresh / 2
+    pieces = max(1, math.ceil(fresh / chunk_tokens(runner)))
+    decode, alone = step_s(running, context), step_s(1, context)
+    if p.exclusive or runner.role != "aggregated":
+        prompt = pieces * step_s(0, 0, fresh / pieces, seen)
+        first = factors.first + prompt + (decode if p.exclusive and sequences > 1 else 0)
+    else:
+        mixed = step_s(running, context, fresh / pieces, seen)
+        prompt = pieces * max(0.0, mixed - decode)
+        first = factors.first + pieces * mixed + (decode / 2 if sequences > 1 else 0)
+    if runner.role == "prefill":
+        return Times(first, 0.0, 0.0, ranks / prompt, decode, prompt)
+    if runner.role == "decode":
+        waited = factors.first + transfer_s(runner, work.input_tokens) + decode
+        return Times(waited, decode / yielded, alone / yielded, sequences * yielded / (answer * decode), decode, 0.0)
+    tpot = decode / yielded + factors.mixing * met_share(runner) * (running - 1) * prompt / answer
+    busy = running * prompt + answer * decode / yielded + (0 if p.exclusive else pieces * decode)
+    return Times(first, tpot, alone / yielded, sequences / busy, decode, prompt)
+
+
+def transfer_s(runner: Runner, tokens: float) -> float:
+    """Seconds to send what one prompt leaves in the cache to another replica, all tensor ranks at once."""
+    network, numbers = runner.profile.spec.network, runner.cache_bytes
+    speed = (network.bandwidth.value if network else None) or DEFAULT_NETWORK
+    sent = sequence_bytes(runner.architecture, tokens, STORAGE[runner.quantization].kv if numbers is None else numbers)
+    return sent / (speed * min(1.0, runner.applied.factors.link) * runner.cut.tensor)
+
+
+def _band(middle: float, spread: Range, *, beside: float = 0.0) -> Band:
+    return Band(middle * min(1.0, spread.low) + beside, middle + beside, middle * max(1.0, spread.high) + beside)

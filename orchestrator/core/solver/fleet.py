@@ -1,0 +1,105 @@
+"""Large problems: a linear relaxation, bundles for what is few, and a search among what they chose. Called by `solve`.
+
+The search is over the bundles found and the columns that are nearly worth their price, which is small enough to be
+searched in a second and holds a plan within the gap that is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.core.solver.bundles import Bundles
+from orchestrator.core.solver.levels import scale_of
+from orchestrator.core.solver.model import Model
+from orchestrator.core.solver.ordered import Reals
+from orchestrator.core.solver.program import Answer, Effort, solve_integer, solve_linear
+from orchestrator.core.solver.tail import tail_of, whole_of
+
+ROUNDS = 12  # of prices and mixes
+CLOSE = 0.001  # the rounds end when mixes in parts cost so little more than the bound
+FINE = 4000  # steps of a rate, for the bound that is kept
+WANTED = 0.007  # the search ends at so small a gap
+TASTE = 1e-4  # what the dislike of a typical replica weighs beside its cost; far below the gap
+# How many columns of each demand of many replicas are searched, how far their counts may be from the relaxation's
+# (a part of the count, and so many more), and how often the search may ask whether to go on.
+WIDTHS = ((4, 0.05, 3, 60), (10, 0.5, 10, 120), (10**6, 1e6, 10**6, 300))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A plan of a large problem.
+
+    Attributes:
+        x: by variable of the model; None when the search ended without a plan.
+        bound: of cost and moves, the model's offset not included.
+    """
+
+    x: Reals | None
+    bound: float
+
+
+def search(model: Model) -> Found | None:
+    """A plan in which all is carried, and its bound; None when the relaxation already shows that there is none."""
+    real = model.cost()
+    scale = scale_of(real)
+    real = real / scale
+    dislike = model.dislike()
+    cost = real + TASTE * dislike / scale_of(dislike)
+    relaxed = solve_linear(model.program, cost, model.whole())
+    if relaxed.x is None or relaxed.duals is None:
+        return None
+    tail = tail_of(model, relaxed.x)
+    found = Bundles(model, tail, whole_of(model, tail), cost, -np.inf, relaxed.duals)
+    found.price(relaxed.duals)
+    growing = found.start()
+    for _ in range(ROUNDS):
+        if not found.improve(growing):
+            break
+        if found.value <= found.bound * (1 + CLOSE):
+            break
+    last = growing.solve()
+    proven = Bundles(model, tail, found.whole, real, -np.inf, found.prices)
+    proven.price(found.prices, FINE)
+    proven.price(relaxed.duals, FINE)
+    x = _among(found, last, proven.bound)
+    return Found(x, proven.bound * scale)
+
+
+def _among(found: Bundles, last: Answer, bound: float) -> Reals | None:
+    """The best plan among the mixes found and the columns nearly worth their price; wider until there is one."""
+    if last.x is None or last.duals is None:
+        return None
+    for width in WIDTHS:
+        x = _restricted(found, last.x, last.duals, bound, width)
+        if x is not None:
+            return x
+    return None
+
+
+def _restricted(
+    found: Bundles, relaxed: Reals, duals: Reals, bound: float, width: tuple[int, float, int, int]
+) -> Reals | None:
+    model, tail = found.model, found.tail
+    columns, share, more, checks = width
+    program = found.whole.program.copy()
+    lower, upper = np.zeros(program.variables), found.whole.upper.copy()
+    left = found.left(found.binding(duals[: found.whole.first_need]))
+    problem = model.problem
+    many = np.setdiff1d(list(model.cover_rows), tail.demands)
+    for demand in many.tolist():
+        own = model.counts[problem.served_column[problem.served_demand == demand]]
+        used = relaxed[own]
+        kept = used > 0
+        kept[np.argsort(left[own], kind="stable")[:columns]] = True
+        upper[own[~kept]] = 0.0
+        lower[own] = np.floor(np.maximum(0.0, used * (1 - share) - more))
+        upper[own] = np.minimum(upper[own], np.ceil(used * (1 + share) + more))
+    program.lower, program.upper = [lower], [upper]
+    cost, matrix = found.columns_of(range(len(found.mixes)))
+    taken = program.add_variables(np.zeros(len(cost)), 1.0, integer=True)
+    program.put(matrix.index, np.repeat(taken, np.diff(matrix.start)), matrix.value)
+    effort = Effort(nodes=2_000, checks=checks, gap=WANTED / 4, target=bound * (1 + WANTED))
+    answer = solve_integer(program, np.concatenate((found.cost, cost)), effort)
+    return None if answer.x is None else found.plain(answer.x)

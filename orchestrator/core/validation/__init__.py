@@ -1,0 +1,1 @@
+"""Predictions against measured rows, and factors fitted to them. Pure."""

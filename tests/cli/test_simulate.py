@@ -1,0 +1,72 @@
+"""`headwater simulate`, as typed: the answer for people and for programs, and what it says to wrong input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+QUICKSTART = Path(__file__).parents[2] / "manifests" / "examples" / "quickstart.yaml"
+ROWS = "".join(f"2023-11-16 18:{at // 2:02d}:{30 * (at % 2):02d}.0000000,60,60\n" for at in range(40))
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    path = tmp_path / "trace.csv"
+    path.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + ROWS)
+    return path
+
+
+def test_people_read_times_objectives_escalations_and_cost(command: Command, trace: Path) -> None:
+    said = command.run("simulate", QUICKSTART, "--trace", trace).stdout
+
+    assert "assistant: 40 requests in 1,1" in said
+    assert "0 refused" in said
+    for part in ("student first token", "student each further token", "student whole answer", "teacher queue"):
+        assert f"\n {part} " in said
+    assert "student at here/0: smollm2-135m-instruct int" in said
+    assert "to the teacher: 10, 25.0% of the student's answers" in said
+    assert "objectives met" in said
+    assert "for a million requests" in said
+
+
+def test_programs_get_the_same_bytes_for_the_same_input(command: Command, trace: Path) -> None:
+    one, two = (command.run("simulate", QUICKSTART, "-t", trace, "--speed", "9", "-o", "json").stdout for _ in range(2))
+
+    assert one == two
+    value = json.loads(one)
+    assert (value["requests"], value["services"][0]["answered"]) == (40, 40)
+
+
+def test_a_trace_can_be_repeated_and_cut(command: Command, trace: Path) -> None:
+    said = command.run("simulate", QUICKSTART, "-t", trace, "--repeat", "5", "--limit", "150", "-o", "json").stdout
+
+    assert json.loads(said)["requests"] == 150
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(
+            ("--service", "other"), "--service other is not in the files; they have assistant", id="no service"
+        ),
+        pytest.param(("--speed", "nan"), "--speed nan is no number", id="no speed"),
+        pytest.param(("--trace", QUICKSTART), "quickstart.yaml:1: is no trace that can be read", id="no trace"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    command: Command, trace: Path, arguments: tuple[str | Path, ...], sentence: str
+) -> None:
+    assert sentence in command.refused("simulate", QUICKSTART, "--trace", trace, *arguments)
+
+
+def test_nothing_to_simulate_on_is_said(command: Command, trace: Path) -> None:
+    service = command.folder / "service.yaml"
+    service.write_text(QUICKSTART.read_text().split("---")[0])
+
+    assert "no Site in" in command.refused("simulate", service, "--trace", trace)
