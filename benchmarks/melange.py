@@ -1,8 +1,8 @@
 """Melange's problem, solved by us and by its own formulation, in one run.
 
 Reads a file of Melange's shape (`gpu_info`, `workload_distribution`, `total_request_rate`, `slice_factor`), or draws an
-instance from a seed. Melange's formulation (each bucket cut into slices, each slice wholly to one type; PuLP with CBC and
-its limit of 120 s) is solved too when the package pulp is installed. Nothing here is a test.
+instance from a seed. Melange's formulation (each bucket cut into slices, each slice wholly to one type; PuLP and CBC,
+stopped after 120 s) is solved too when the package pulp is installed. Nothing here is a test.
 
     python benchmarks/melange.py [FILE] [--types 12] [--buckets 400] [--rate 1000] [--seed 1] [--output table|json]
 """

@@ -1,7 +1,7 @@
 """The placement solver on generated fleets: seconds, cost, proven bound and gap.
 
-Fleets are drawn from a seed: 12 types of chips, pools of equal nodes, services whose rates fall steeply from the first to
-the last. Capacities and prices are invented; what is measured is the solver. Nothing here is a test.
+Fleets are drawn from a seed: 12 types of chips, pools of equal nodes, services whose rates fall steeply from first to
+last. Capacities and prices are invented; what is measured is the solver. Nothing here is a test.
 
     python benchmarks/placement.py [--seed 1] [--output table|json]
 """

@@ -1,13 +1,10 @@
 """The performance model on 3,400 measured rows of tuned NVIDIA servers, each model predicted without its own rows.
 
 The rows are `silicon_sample.csv` of the package `aiconfigurator-core` 0.12.0 (Apache-2.0), NVIDIA's own planner. It is
-given as a path, or found in the installed package. NVIDIA's planner reaches a mean absolute error of 32.5 % and a median
-of 18.2 % of the time per output token on the rows that it can predict.
+given as a path, or found in the installed package. NVIDIA's planner reaches a mean absolute error of 32.5 % and a
+median of 18.2 % of the time per output token on the rows that it can predict. Nothing here is a test.
 
     python benchmarks/silicon.py [--rows silicon_sample.csv] [--output table|json]
-    python benchmarks/silicon.py --measured measured.csv --write manifests/catalog/calibrations
-
-The second form fits the shipped calibrations to these rows and to a table in the columns of `headwater validate`.
 """
 
 from __future__ import annotations
@@ -24,24 +21,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.adapters.catalog import read_catalog
 from orchestrator.api.hardware import HardwareProfile
-from orchestrator.api.kinds import Catalog, as_json
+from orchestrator.api.kinds import Catalog
 from orchestrator.api.quantization import Quantization
-from orchestrator.core.fitting.fit import cross_validate, fit
+from orchestrator.core.fitting.fit import cross_validate
 from orchestrator.core.fitting.score import Scored, scores
 from orchestrator.core.memory import chip_memory, reserved_bytes, usable_bytes
 from orchestrator.core.performance.case import Case
 from orchestrator.core.performance.runner import Runner, Workload
-from orchestrator.core.rows.mapping import cases
-from orchestrator.core.rows.row import row_of
 from orchestrator.core.world import Parallelism
 
 THEIRS = {"mape": 0.325, "median": 0.182}
 MOST_TENSOR = 16
-TRUSTED = frozenset({"ok", "vendor", "paper"})
 MODELS = {  # Llama's dimensions are those of its distillates
     "deepseek-ai/DeepSeek-R1": "deepseek-r1",
     "nvidia/DeepSeek-R1-NVFP4": "deepseek-r1",
@@ -88,25 +80,16 @@ NARROW = frozenset({"fp8", "nvfp4"})  # released with an 8-bit cache by these en
 
 
 def main() -> int:
-    """Read the rows, then score each model without its rows, or write calibrations."""
+    """Read the rows, and score each model without its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, help="silicon_sample.csv; absent: of the installed aiconfigurator_core")
-    parser.add_argument("--measured", type=Path, help="further rows, in the columns of `headwater validate`")
-    parser.add_argument("--models", type=Path, action="append", default=[], help="folder with cards the rows need")
-    parser.add_argument("--write", type=Path, help="write calibrations into this folder")
     parser.add_argument("--output", choices=("table", "json"), default="table")
     asked = parser.parse_args()
     path = asked.rows or installed()
     if path is None or not path.is_file():
         sys.stderr.write("name the rows: --rows silicon_sample.csv, or install aiconfigurator-core==0.12.0\n")
         return 2
-    catalog = read_catalog(asked.models)
-    rows = tuple(silicon(path, catalog))
-    if asked.measured:
-        rows += measured(asked.measured, catalog)
-    if asked.write:
-        write(rows, catalog, asked.write)
-        return 0
+    rows = tuple(silicon(path, read_catalog()))
     begun_s = time.perf_counter()
     scored = cross_validate(rows)
     seconds = time.perf_counter() - begun_s
@@ -188,7 +171,9 @@ def _cut(row: Mapping[str, str]) -> Parallelism:
     tensor, data = int(row["tp_size"]), _count(row["attention_dp_size"])
     slices, experts = _count(row["moe_tp_size"]), _count(row["moe_ep_size"])
     if slices == experts > 1 and tensor * data == slices * experts:
-        return Parallelism(tensor=max(1, tensor // experts) if tensor > data else 1, data=max(1, data // experts), expert=True)
+        return Parallelism(
+            tensor=max(1, tensor // experts) if tensor > data else 1, data=max(1, data // experts), expert=True
+        )
     if data > 1 and tensor == data and experts == tensor * data:
         return Parallelism(data=data, expert=True)
     return Parallelism(tensor=tensor, data=data, expert=experts > 1 or data > 1)
@@ -209,7 +194,9 @@ def _room(runner: Runner, work: Workload) -> float:
         ).total
         for sequences in (0, ranks)
     )
-    return max(1.0, math.floor((usable_bytes(runner.profile) - none) / (one - none)) * ranks) if one > none else math.inf
+    return (
+        max(1.0, math.floor((usable_bytes(runner.profile) - none) / (one - none)) * ranks) if one > none else math.inf
+    )
 
 
 def _count(cell: str) -> int:
@@ -227,32 +214,6 @@ def _chip(like: HardwareProfile, changed: Mapping[str, Any]) -> HardwareProfile:
     spec["peaks"] = {dtype: {"value": peak, "status": "vendor"} for dtype, peak in changed["peaks"].items()}
     spec["nodeLink"]["group"] = changed["group"]
     return HardwareProfile.model_validate(document)
-
-
-def measured(path: Path, catalog: Catalog) -> tuple[Case, ...]:
-    """Rows of trusted quality of a table that others measured."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [row_of({name: cell or "" for name, cell in row.items()}, at) for at, row in enumerate(csv.DictReader(stream), 2)]
-    mapped, skipped = cases([row for row in rows if row.quality in TRUSTED], catalog)
-    sys.stderr.write(f"{path.name}: {len(mapped)} rows of trusted quality mapped, {len(skipped)} skipped\n")
-    return mapped
-
-
-def write(rows: Sequence[Case], catalog: Catalog, folder: Path) -> None:
-    """Fit and write one file for each calibration of a chip that the catalog has."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for document in fit(rows):
-        if document.spec.chip is not None and document.spec.chip not in catalog.profiles:
-            continue
-        text = yaml.safe_dump(_short(as_json(document)), sort_keys=False, allow_unicode=True, width=118)
-        (folder / f"{document.metadata.name}.yaml").write_text(text, encoding="utf-8")
-
-
-def _short(value: Any) -> Any:
-    """Without fields that say nothing."""
-    if isinstance(value, dict):
-        return {name: _short(part) for name, part in value.items() if part not in (None, "", [], {})}
-    return [_short(part) for part in value] if isinstance(value, list) else value
 
 
 def show(scored: Sequence[Scored], output: str, seconds: float) -> None:
@@ -276,7 +237,10 @@ def show(scored: Sequence[Scored], output: str, seconds: float) -> None:
             f"{line['chip']:<18}{line['engine']:<14}{line['metric']:<6}{line['rows']:>6}"
             f"{mape:>9.1f}{median:>10.1f}{bias:>+9.1f}{coverage:>11.0f}"
         )
-    print(f"NVIDIA AIConfigurator 0.12.0, time per token: MAPE {100 * THEIRS['mape']:.1f}, median {100 * THEIRS['median']:.1f}")
+    print(
+        f"NVIDIA AIConfigurator 0.12.0, time per token: MAPE {100 * THEIRS['mape']:.1f}, "
+        f"median {100 * THEIRS['median']:.1f}"
+    )
     print(f"each model by factors fitted without its rows; {seconds:.0f} s")
 
 

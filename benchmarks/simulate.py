@@ -234,8 +234,8 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
             paces.append(asyncio.run(measure(server)))
             simulated = simulate(part, answers, server, middle(paces[-2:]))
             for mine, real, played in (
-                (ttft, [answer.ttft_s for answer in answers], simulated.ttft_s),
-                (latency, [answer.latency_s for answer in answers], simulated.latency_s),
+                (ttft, [answer.ttft_s for answer in answers], list(simulated.ttft_s)),
+                (latency, [answer.latency_s for answer in answers], list(simulated.latency_s)),
             ):
                 mine[0].extend(real)
                 mine[1].extend(played)
@@ -243,7 +243,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
                 print(f"  part of {len(real)}: mean {off:+.1%}", file=sys.stderr, flush=True)
     finally:
         server.close()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, (real, played) in (("first token", ttft), ("whole answer", latency)):
         seen, expected = distribution(array("d", real)) or {}, distribution(array("d", played)) or {}
         rows += [

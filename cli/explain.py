@@ -190,7 +190,8 @@ def _chosen(group: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _other(way: dict[str, Any]) -> tuple[str, ...]:
-    further = f" and {way['otherPools']} more pools" if way["otherPools"] else ""
+    others = way["otherPools"]
+    further = f" and {others} more pool{'s' * (others > 1)}" if others else ""
     cost = "carries less" if way["costPerHour"] is None else f"{way['costPerHour']:g}/h"
     return (
         "next",

@@ -103,6 +103,11 @@ def print_simulation(value: dict[str, Any]) -> None:
 def _print_service(service: dict[str, Any], seconds: float) -> None:
     requests, refused = service["requests"], service["refused"]
     typer.echo(f"{service['service']}: {requests:,} requests in {seconds:,.0f} s, {refused:,} refused")
+    mean = service["meanTokens"]
+    if requests:
+        asked = f"{mean['input']:,.0f} tokens and answers of {mean['output']:,.0f} in the mean"
+        planned = f"{mean['plannedInput']:,} and {mean['plannedOutput']:,}"
+        typer.echo(f"  prompts of {asked}; planned for {planned}")
     rows = [(f"{tier['tier']} {what}", *_times(tier[key])) for tier in service["tiers"] for key, what in TIMES.items()]
     if len(service["tiers"]) > 1:
         rows += [(f"in all {TIMES[key]}", *_times(service[key])) for key in ("ttftSeconds", "latencySeconds")]

@@ -93,14 +93,6 @@ def a_profile(name: str = "box", *, kind: str = "cpu", memory: str = "4GiB", **s
     )
 
 
-def an_efficiency(value: float = 0.5, low: float = 0.4, high: float = 0.8) -> dict[str, Any]:
-    return {"value": value, "low": low, "high": high, "status": "measured"}
-
-
-def a_speed(memory: dict[str, Any] | None = None, compute: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"memory": memory or an_efficiency(), "compute": compute or an_efficiency(), "step_overhead": "1ms"}
-
-
 def reads(*quantizations: str, **fields: Any) -> list[dict[str, Any]]:
     """What the edge engine or vLLM reads in each quantization."""
     formats = {"int4": "onnx", "int8": "onnx", "bf16": "plain", "fp16": "plain", "fp8": "fp8", "w8a8": "modelslim"}
@@ -114,7 +106,6 @@ def an_engine(name: str = "edge", **spec: Any) -> Engine:
         "recipe": "edge" if edge else "vllm",
         "dtypes": ["fp32"] if edge else ["bf16"],
         "reads": reads("int4", "int8") if edge else reads("bf16", "w8a8"),
-        "speed": a_speed(),
     }
     return Engine.model_validate(
         {"api_version": API, "kind": "Engine", "metadata": {"name": name}, "spec": fields | spec}

@@ -22,7 +22,7 @@ from orchestrator.errors import Invalid, InvalidSpec, Problem
 MOST_BYTES = 16 << 20
 MOST_ROWS = 100_000
 MOST_COLUMNS = 100
-MOST_CHARACTERS = 4000  # of a cell
+MOST_CHARACTERS = 2000  # of a cell
 MOST_PROBLEMS = 20  # that are told at once
 SHIPPED = "measured/serving.csv"
 _MARKS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))

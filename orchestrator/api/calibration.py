@@ -29,7 +29,7 @@ class Factors(Part):
     compute: Reach = Field(description="share of the peak compute rate in layers that all tokens pass")
     expert_compute: Reach = Field(description="share of the peak compute rate in experts")
     narrow: Reach = Field(
-        description="share left of weights, experts and both compute rates where a type narrower than 16 bits is computed in"
+        description="share left of weights, experts and both compute rates in a type narrower than 16 bits"
     )
     attention: Reach = Field(description="share of the peak compute rate when prompts attend")
     link: Reach = Field(description="share of the links' bandwidth that exchanges between chips reach")

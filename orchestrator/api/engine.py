@@ -1,4 +1,7 @@
-"""`Engine`: a program that runs models on some chips: what it reads, what it refuses, how fast it is, how it is had."""
+"""`Engine`: a program that runs models on some chips: what it reads, what it refuses, how it is had.
+
+How fast it is on a chip is a `Calibration`.
+"""
 
 from __future__ import annotations
 
@@ -8,32 +11,7 @@ from pydantic import Field, model_validator
 
 from orchestrator.api.document import Metadata, Name, Part, Status
 from orchestrator.api.hardware import Dtype
-from orchestrator.api.quantities import Duration, Share
 from orchestrator.api.quantization import Format, Quantization
-
-
-class Efficiency(Part):
-    """Share of a peak that the engine reaches: middle, and the 10th and 90th percentile."""
-
-    value: Share = Field(description="the middle")
-    low: Share = Field(description="one time in ten it is less")
-    high: Share = Field(description="one time in ten it is more")
-    status: Literal["measured", "derived", "unverified"] = Field(description="how far it can be trusted")
-    sources: tuple[str, ...] = Field(default=(), description="where it was read or measured")
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Efficiency:
-        if not 0 < self.low <= self.value <= self.high:
-            raise ValueError(f"expected 0 < low <= value <= high, got {self.low}, {self.value}, {self.high}")
-        return self
-
-
-class Speed(Part):
-    """What of a chip's peaks the engine turns into answers."""
-
-    memory: Efficiency = Field(description="share of the memory bandwidth it reaches")
-    compute: Efficiency = Field(description="share of the compute rate it reaches")
-    step_overhead: Duration = Field(description="time per engine step that neither memory nor compute explains")
 
 
 class Reads(Part):
@@ -81,7 +59,6 @@ class EngineSpec(Part):
     flags: tuple[str, ...] = Field(default=(), description="launch flags that matter on these chips")
     environment: dict[str, str] = Field(default_factory=dict, description="environment variables it is started with")
     variables: tuple[str, ...] = Field(default=(), description="further environment variables it listens to")
-    speed: Speed | None = Field(default=None, description="absent: nobody measured it, so nothing is predicted")
     versions: str = Field(default="", description="versions of drivers, toolkits and programs it was seen with")
     note: str = Field(default="", description="what to know about it")
     sources: tuple[str, ...] = Field(default=(), description="where it was read")

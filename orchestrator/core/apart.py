@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
 from orchestrator.api.site import Pool
 from orchestrator.core.asks import Ask
-from orchestrator.core.batches import CONTEXT_TOKENS, SEQUENCES, Batch, memory_of, too_slow
+from orchestrator.core.batches import Batch, Way, context_of, held
 from orchestrator.core.memory import usable_bytes
 from orchestrator.core.performance.runner import Band, Prediction, Runner
-from orchestrator.core.performance.serving import predictor
 
 MOST_EACH = 8  # replicas of a role in one unit
+TRIED = 3  # cuts of each role that are matched with each other
 PROMPTS = 4  # that a prefill replica holds at once on each data rank
 
 
@@ -34,6 +35,11 @@ class Side:
         """Requests it serves its half of."""
         return self.batch.prediction.requests_per_s.mid
 
+    @property
+    def chips(self) -> int:
+        """Of the replica."""
+        return self.runner.cut.chips
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -48,7 +54,7 @@ class Unit:
     @property
     def chips(self) -> int:
         """Of all replicas of the unit."""
-        return self.prefills * self.prefill.runner.cut.chips + self.decodes * self.decode.runner.cut.chips
+        return self.prefills * self.prefill.chips + self.decodes * self.decode.chips
 
     @property
     def rate_per_chip(self) -> float:
@@ -56,65 +62,82 @@ class Unit:
         return self.prediction.requests_per_s.mid / self.chips
 
 
-def units(ask: Ask, runners: Iterable[Runner], pool: Pool, round_trip_s: float) -> tuple[Unit, ...]:
-    """Units that fit a pool and meet the objectives, for each number of chips the one that carries most."""
-    sides = [side for runner in runners if (side := _sides(ask, runner, pool, round_trip_s)) is not None]
-    best: dict[int, Unit] = {}
-    for prefill, _ in sides:
-        for _, decode in sides:
-            if prefill is None or decode is None:
-                continue
-            for unit in _matched(prefill, decode):
-                fits = unit.chips <= pool.nodes * pool.chips and too_slow(ask, "", unit.prediction) is None
-                known = best.get(unit.chips)
-                if fits and (known is None or unit.rate_per_chip > known.rate_per_chip):
-                    best[unit.chips] = unit
-    return tuple(_rising(best[chips] for chips in sorted(best)))
+def units(ask: Ask, ways: Iterable[Way], pool: Pool, round_trip_s: float) -> tuple[Unit, ...]:
+    """Units that fit a pool and meet the objectives, smallest first, each carrying more for a chip than the smaller.
+
+    Args:
+        ask: the tier.
+        ways: the cuts there are, compiled.
+        pool: whose chips are taken.
+        round_trip_s: from the gateway to the site and back.
+    """
+    cuts = tuple(ways)
+    reading = _best(side for one in cuts if (side := _prefill(ask, one, pool, round_trip_s)) is not None)
+    writing = _best(side for one in cuts if (side := _decode(ask, one, pool)) is not None)
+    found: dict[int, tuple[float, Side, int, Side, int]] = {}
+    for read, write in product(reading, writing):
+        if ask.tier.slo.ttft is not None and _first(read, write).mid > ask.tier.slo.ttft:
+            continue
+        for prefills, decodes in _matched(read.rate_per_s, write.rate_per_s):
+            chips = prefills * read.chips + decodes * write.chips
+            each = min(prefills * read.rate_per_s, decodes * write.rate_per_s) / chips
+            if chips <= pool.nodes * pool.chips and (chips not in found or each > found[chips][0]):
+                found[chips] = each, read, prefills, write, decodes
+    return tuple(_rising(found[chips] for chips in sorted(found)))
 
 
-def _rising(smallest_first: Iterable[Unit]) -> Iterator[Unit]:
-    """Those that carry more for a chip than any smaller one."""
+def _best(sides: Iterable[Side]) -> list[Side]:
+    """Those that do most for a chip."""
+    return sorted(sides, key=lambda side: -side.rate_per_s / side.chips)[:TRIED]
+
+
+def _rising(smallest_first: Iterable[tuple[float, Side, int, Side, int]]) -> Iterator[Unit]:
     most = 0.0
-    for unit in smallest_first:
-        if unit.rate_per_chip > most:
-            most = unit.rate_per_chip
-            yield unit
+    for each, read, prefills, write, decodes in smallest_first:
+        if each > most:
+            most = each
+            yield _unit(read, prefills, write, decodes)
 
 
-def _sides(ask: Ask, runner: Runner, pool: Pool, round_trip_s: float) -> tuple[Side | None, Side | None] | None:
-    context = min(ask.tier.context or CONTEXT_TOKENS, ask.model.spec.context or CONTEXT_TOKENS)
-    usable = usable_bytes(runner.profile, pool)
-    prompts = PROMPTS * runner.cut.data
-    memory = memory_of(runner, pool, prompts, min(context, ask.workload.input_tokens))
-    prefill: Side | None = None
-    if memory.total <= usable:
-        reader = replace(runner, role="prefill")
-        seen = predictor(reader).predict(ask.workload, sequences=prompts, round_trip_s=round_trip_s)
-        prefill = Side(reader, Batch(prompts, context, memory, seen))
-    writer = replace(runner, role="decode")
-    compiled = predictor(writer)
-    for count in (each * runner.cut.data for each in reversed(SEQUENCES)):
-        memory = memory_of(runner, pool, count, context)
-        if memory.total > usable:
-            continue
-        prediction = compiled.predict(ask.workload, sequences=count)
+def _prefill(ask: Ask, way: Way, pool: Pool, round_trip_s: float) -> Side | None:
+    """A replica of this cut that only reads prompts."""
+    prompts, tokens = PROMPTS * way.runner.cut.data, ask.workload.input_tokens
+    memory = way.memory(pool, prompts, tokens)
+    if memory.total > usable_bytes(way.runner.profile, pool):
+        return None
+    return Side(way.runner, Batch(prompts, tokens, memory, way.predict("prefill", ask.workload, prompts, round_trip_s)))
+
+
+def _decode(ask: Ask, way: Way, pool: Pool) -> Side | None:
+    """A replica of this cut that only answers, with the most sequences that keep the objective."""
+    context = context_of(ask)
+    for count in reversed(held(way, pool, context)):
+        prediction = way.predict("decode", ask.workload, count, 0.0)
         if ask.tier.slo.tpot is None or prediction.tpot_s.mid <= ask.tier.slo.tpot:
-            return prefill, Side(writer, Batch(count, context, memory, prediction))
-    return None if prefill is None else (prefill, None)
+            return Side(way.runner, Batch(count, context, way.memory(pool, count, context), prediction))
+    return None
 
 
-def _matched(prefill: Side, decode: Side) -> Iterator[Unit]:
-    """Numbers of both up to `MOST_EACH` that leave the least of either idle."""
-    first, then = prefill.batch.prediction, decode.batch.prediction
-    ttft = Band(*(a + b for a, b in zip(_ends(first.ttft_s), _ends(then.ttft_s), strict=True)))
+def _matched(read_per_s: float, write_per_s: float) -> Iterator[tuple[int, int]]:
+    """Numbers of both, up to `MOST_EACH`, that leave little of either idle."""
     for decodes in range(1, MOST_EACH + 1):
-        prefills = max(1, round(decodes * decode.rate_per_s / prefill.rate_per_s))
-        if prefills > MOST_EACH or math.gcd(prefills, decodes) > 1:
-            continue
-        sides = zip(_ends(first.requests_per_s), _ends(then.requests_per_s), strict=True)
-        rate = Band(*(min(prefills * a, decodes * b) for a, b in sides))
-        together = Prediction(ttft, then.tpot_s, then.single_stream_tpot_s, rate)
-        yield Unit(prefill, prefills, decode, decodes, together)
+        prefills = max(1, round(decodes * write_per_s / read_per_s))
+        if prefills <= MOST_EACH and math.gcd(prefills, decodes) == 1:
+            yield prefills, decodes
+
+
+def _first(read: Side, write: Side) -> Band:
+    """Until the first token: the prompt is read, sent on, and its first step decoded."""
+    first, then = read.batch.prediction.ttft_s, write.batch.prediction.ttft_s
+    return Band(*(a + b for a, b in zip(_ends(first), _ends(then), strict=True)))
+
+
+def _unit(read: Side, prefills: int, write: Side, decodes: int) -> Unit:
+    one, other = read.batch.prediction.requests_per_s, write.batch.prediction
+    sides = zip(_ends(one), _ends(other.requests_per_s), strict=True)
+    rate = Band(*(min(prefills * a, decodes * b) for a, b in sides))
+    together = Prediction(_first(read, write), other.tpot_s, other.single_stream_tpot_s, rate)
+    return Unit(read, prefills, write, decodes, together)
 
 
 def _ends(band: Band) -> tuple[float, float, float]:

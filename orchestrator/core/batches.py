@@ -7,20 +7,53 @@ memory, so every batch that carries more for more memory is a way of its own. Ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from orchestrator.api.site import Pool
 from orchestrator.core import fit
 from orchestrator.core.asks import Ask
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import Memory, chip_memory, edge_memory, reserved_bytes, usable_bytes
-from orchestrator.core.performance.runner import Prediction, Runner
-from orchestrator.core.performance.serving import Predictor
+from orchestrator.core.performance.runner import Prediction, Role, Runner, Workload
+from orchestrator.core.performance.serving import Predictor, predictor
 
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # running together on each data rank
 EDGE_SEQUENCES = (1, 2, 4, 8)  # beyond 8 a CPU decodes no faster in total
 CONTEXT_TOKENS = 4096  # when the tier does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to run a model, compiled once; what was worked out for one tier is there for the next."""
+
+    runner: Runner
+    sizes: tuple[int, ...]  # batches that are tried, smallest first
+    predictors: Mapping[Role, Predictor]
+    memories: dict[tuple[object, ...], Memory] = field(default_factory=dict)
+    predictions: dict[tuple[object, ...], Prediction] = field(default_factory=dict)
+
+    def memory(self, pool: Pool, sequences: int, context_tokens: int) -> Memory:
+        """What one chip, or one machine, holds with so many sequences of this length."""
+        key = sequences, context_tokens, pool.memory, pool.slice
+        if key not in self.memories:
+            self.memories[key] = _memory(self.runner, pool, sequences, context_tokens)
+        return self.memories[key]
+
+    def predict(self, role: Role, work: Workload, sequences: int, round_trip_s: float) -> Prediction:
+        """What a replica of this role does with so many sequences."""
+        key = role, work, sequences, round_trip_s
+        if key not in self.predictions:
+            predictor = self.predictors[role]
+            self.predictions[key] = predictor.predict(work, sequences=sequences, round_trip_s=round_trip_s)
+        return self.predictions[key]
+
+
+def compiled_way(runner: Runner) -> Way:
+    """Compile a runner for every role."""
+    whole = predictor(runner)
+    roles: tuple[Role, ...] = ("aggregated", "prefill", "decode")
+    return Way(runner, _sizes(runner), {role: replace(whole, runner=replace(runner, role=role)) for role in roles})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,38 +66,54 @@ class Batch:
     prediction: Prediction
 
 
-def batches(ask: Ask, compiled: Predictor, pool: Pool, round_trip_s: float, subject: str) -> Iterator[Batch | Rejected]:
+def batches(ask: Ask, way: Way, pool: Pool, round_trip_s: float, subject: str) -> Iterator[Batch | Rejected]:
     """The batches worth a choice, largest first; or the one reason why not even a single sequence does."""
-    runner, longest = compiled.runner, ask.model.spec.context
-    wanted = ask.tier.context or CONTEXT_TOKENS
-    context = min(wanted, longest or wanted)
+    context = context_of(ask)
     request = ask.workload.input_tokens + ask.workload.output_tokens
     if context < request:
-        hint = f"the model allows {longest or context}"
+        hint = f"the model allows {ask.model.spec.context or context}"
         yield Rejected(subject, Why.CONTEXT, f"{request} tokens", f"{context} tokens", hint)
         return
-    edge = runner.engine.spec.recipe == "edge"
-    sizes = EDGE_SEQUENCES if edge else tuple(count * runner.cut.data for count in SEQUENCES)
-    usable = usable_bytes(runner.profile, pool)
-    least = memory_of(runner, pool, sizes[0], context)
-    if least.total > usable:
+    sizes = held(way, pool, context)
+    if not sizes:
+        least, usable = way.memory(pool, way.sizes[0], context), usable_bytes(way.runner.profile, pool)
         yield Rejected(subject, Why.MEMORY, fit.size(least.total), fit.size(usable))
         return
     fast: list[Batch] = []
     refused: Rejected | None = None
     for count in reversed(sizes):
-        if least.total + least.kv_cache * (count // sizes[0] - 1) > usable:
-            continue
-        prediction = compiled.predict(ask.workload, sequences=count, round_trip_s=round_trip_s)
+        prediction = way.predict("aggregated", ask.workload, count, round_trip_s)
         refused = too_slow(ask, subject, prediction)
-        memory = memory_of(runner, pool, count, context)
-        if refused is None and memory.total <= usable:
-            fast.append(Batch(count, context, memory, prediction))
-            if not edge:
+        if refused is None:
+            fast.append(Batch(count, context, way.memory(pool, count, context), prediction))
+            if not _shares(way.runner):
                 break
     if refused is not None and not fast:
         yield refused
     yield from _worth(fast)
+
+
+def context_of(ask: Ask) -> int:
+    """Longest prompt and answer together: what the tier wants, as far as the model goes."""
+    wanted = ask.tier.context or CONTEXT_TOKENS
+    return min(wanted, ask.model.spec.context or wanted)
+
+
+def held(way: Way, pool: Pool, context_tokens: int) -> tuple[int, ...]:
+    """The batches that fit memory, smallest first; what one more sequence adds is the same each time."""
+    sizes, usable = way.sizes, usable_bytes(way.runner.profile, pool)
+    if _shares(way.runner):  # beside the cache, a machine holds answers of every sequence
+        return tuple(count for count in sizes if way.memory(pool, count, context_tokens).total <= usable)
+    least = way.memory(pool, sizes[0], context_tokens)
+    return tuple(count for count in sizes if least.total + least.kv_cache * (count // sizes[0] - 1) <= usable)
+
+
+def _sizes(runner: Runner) -> tuple[int, ...]:
+    return EDGE_SEQUENCES if _shares(runner) else tuple(count * runner.cut.data for count in SEQUENCES)
+
+
+def _shares(runner: Runner) -> bool:
+    return runner.engine.spec.recipe == "edge"
 
 
 def _worth(fast: list[Batch]) -> Iterator[Batch]:
@@ -75,9 +124,8 @@ def _worth(fast: list[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-def memory_of(runner: Runner, pool: Pool, sequences: int, context_tokens: int) -> Memory:
-    """What one chip, or one machine, holds with so many sequences of this length."""
-    if runner.engine.spec.recipe == "edge":
+def _memory(runner: Runner, pool: Pool, sequences: int, context_tokens: int) -> Memory:
+    if _shares(runner):
         return edge_memory(
             runner.architecture, runner.quantization, runner.needs, sequences=sequences, context_tokens=context_tokens
         )

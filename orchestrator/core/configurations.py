@@ -21,7 +21,7 @@ from orchestrator.core import fit
 from orchestrator.core.allocation import accepted_counts
 from orchestrator.core.apart import Unit, units
 from orchestrator.core.asks import Ask
-from orchestrator.core.batches import Batch, batches
+from orchestrator.core.batches import Batch, Way, batches, compiled_way, context_of, held
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, no_folder, worth_trying
 from orchestrator.core.cuts import cuts_of, show_cut
 from orchestrator.core.doubts import unverified_numbers
@@ -30,7 +30,6 @@ from orchestrator.core.memory import STORAGE, Memory, usable_bytes, whole_bytes
 from orchestrator.core.performance.arithmetic import compute_fact, unknown
 from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.runner import Prediction, Runner
-from orchestrator.core.performance.serving import Predictor, predictor
 from orchestrator.core.world import Configuration, Parallelism, PoolId, World
 
 
@@ -56,20 +55,12 @@ class Option:
     unverified: tuple[str, ...]  # facts the numbers rest on that nobody verified
     lost_bits: int  # of most weights against the organisation's own; 0 of what the edge build measures itself
     at_risk: tuple[str, ...]  # objectives met by the middle of the prediction, and not at its 90th percentile
+    takes: tuple[tuple[int, int], ...]  # nodes of one replica and chips on each, for each of its roles
     apart: Apart | None = None  # then the configuration is of the replicas that decode
     price_per_h: float = 0.0  # of one replica
     useful_replicas: int = 0  # more of them carry nothing more: the pool's chips are gone, or its machines all busy
     rank: int = 0  # in the order they were found in a pool
     beaten: bool = False  # another way of the same pool carries more for no more chips and loses no more
-
-    @property
-    def takes(self) -> tuple[tuple[int, int], ...]:
-        """Nodes of one replica and chips on each, for each of its roles."""
-        c = self.configuration
-        if self.apart is None:
-            return ((c.nodes, c.chips_per_node),)
-        p = self.apart.prefill
-        return (self.apart.prefills * p.nodes, p.chips_per_node), (self.apart.decodes * c.nodes, c.chips_per_node)
 
     @property
     def chips(self) -> int:
@@ -98,7 +89,7 @@ class Ways:
 
     catalog: Catalog
     world: World
-    compiled: dict[tuple[object, ...], Predictor] = field(default_factory=dict)
+    compiled: dict[tuple[object, ...], Way] = field(default_factory=dict)
 
     def in_pool(self, ask: Ask, place: Place) -> Iterator[Option | Rejected]:
         """Options and rejections of a tier in a pool; subjects lack the pool's name."""
@@ -126,9 +117,13 @@ class Ways:
         cuts = tuple(cuts_of(architecture, place.profile, place.pool, counts)) if architecture else ()
         if not cuts:
             yield _no_count(subject, self.catalog, place, counts)
-        compiled = [self._compile(ask, place, engine, checkpoint.quantization, cut=cut) for cut in cuts]
+        compiled: list[Way] = []
         together = 0.0
-        for one in compiled:
+        for cut in cuts:
+            one = self._compile(ask, place, engine, checkpoint.quantization, cut=cut)
+            if one.runner.cut.pipeline > 1 and any(held(way, place.pool, context_of(ask)) for way in compiled):
+                continue  # stages over nodes are for what has no room on fewer
+            compiled.append(one)
             named = f"{subject} {show_cut(one.runner.cut, one.runner.nodes)}"
             for found in batches(ask, one, place.pool, place.round_trip_s, named):
                 if isinstance(found, Rejected):
@@ -138,7 +133,7 @@ class Ways:
                 together = max(together, option.prediction.requests_per_s.mid / option.chips)
                 yield option
         if isinstance(ask.tier, Teacher) and ask.tier.disaggregation == "auto" and place.profile.spec.kind != "cpu":
-            for unit in units(ask, [one.runner for one in compiled], place.pool, place.round_trip_s):
+            for unit in units(ask, compiled, place.pool, place.round_trip_s):
                 if unit.rate_per_chip > together:
                     yield (
                         _apart(ask, place, unit, checkpoint)
@@ -151,8 +146,8 @@ class Ways:
 
     def _compile(
         self, ask: Ask, place: Place, engine: Engine, quantization: Quantization, *, cut: tuple[Parallelism, int]
-    ) -> Predictor:
-        """The predictor of one cut over its nodes, compiled once."""
+    ) -> Way:
+        """One cut over its nodes, compiled once."""
         key = (ask.model_name, quantization, engine.metadata.name, place.pool.profile, cut)
         architecture = ask.model.spec.architecture
         if architecture is None:
@@ -169,7 +164,7 @@ class Ways:
                 needs=artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None,
                 applied=applied(self.catalog.calibrations, engine, place.profile, ask.model_name),
             )
-            self.compiled[key] = predictor(runner)
+            self.compiled[key] = compiled_way(runner)
         return self.compiled[key]
 
 
@@ -183,15 +178,15 @@ def _loadable(ask: Ask, place: Place, engine: Engine, wanted: str, subject: str)
     checkpoint = checkpoint_for(ask.model, engine, profile, quantization, subject)
     if isinstance(checkpoint, Rejected):
         return checkpoint
-    return no_folder(ask.model, engine, checkpoint, subject) or _not_known(place, engine, checkpoint, subject)
+    return no_folder(ask.model, engine, checkpoint, subject) or _not_known(place, checkpoint, subject)
 
 
-def _not_known(place: Place, engine: Engine, checkpoint: Checkpoint, subject: str) -> Checkpoint | Rejected:
+def _not_known(place: Place, checkpoint: Checkpoint, subject: str) -> Checkpoint | Rejected:
     """The checkpoint, when the chip computes in its type and every number that a plan needs is known."""
     profile, quantization = place.profile, checkpoint.quantization
     if compute_fact(profile, quantization) is None:
         return Rejected(subject, Why.DTYPE, f"arithmetic for {quantization}", ", ".join(profile.spec.peaks) or "none")
-    missing = unknown(profile, engine, quantization)
+    missing = unknown(profile, quantization)
     missing += ("memory",) if whole_bytes(profile, place.pool) is None else ()
     if missing:
         hint = f"measure it and write it into a HardwareProfile of your own, beside {place.pool.profile}"
@@ -233,6 +228,7 @@ def _option(ask: Ask, place: Place, runner: Runner, batch: Batch, checkpoint: Ch
         unverified=_unverified(place, runner, ask.model, checkpoint),
         lost_bits=loss(runner.quantization, ask.model.spec.native) if checkpoint.name else 0,
         at_risk=_at_risk(ask, batch.prediction),
+        takes=((runner.nodes, runner.cut.chips // runner.nodes),),
     )
 
 
@@ -254,8 +250,12 @@ def _apart(ask: Ask, place: Place, unit: Unit, checkpoint: Checkpoint) -> Option
     """One unit of prefill and decode as one replica."""
     prefill = _configuration(ask, place, unit.prefill.runner, unit.prefill.batch)
     whole = replace(unit.decode.batch, prediction=unit.prediction)
+    option = _option(ask, place, unit.decode.runner, whole, checkpoint)
+    (nodes, each), read = option.takes[0], unit.prefill.runner
+    takes = ((unit.prefills * read.nodes, read.cut.chips // read.nodes), (unit.decodes * nodes, each))
     return replace(
-        _option(ask, place, unit.decode.runner, whole, checkpoint),
+        option,
+        takes=takes,
         apart=Apart(prefill, unit.prefills, unit.decodes, unit.prefill.batch.memory),
     )
 

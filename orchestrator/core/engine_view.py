@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.api.engine import Engine, Reads, Refuses
-from orchestrator.api.kinds import Catalog, as_json
+from orchestrator.api.kinds import Catalog
 
 
 def engine_row(engine: Engine, catalog: Catalog) -> dict[str, Any]:
@@ -19,14 +19,13 @@ def engine_row(engine: Engine, catalog: Catalog) -> dict[str, Any]:
         "dtypes": list(spec.dtypes),
         "quantizations": list(dict.fromkeys(one.quantization for one in spec.reads)),
         "formats": list(dict.fromkeys(one.format for one in spec.reads)),
-        "predicted": spec.speed is not None,
+        "predicted": spec.recipe is not None,
     }
 
 
 def engine_view(engine: Engine, catalog: Catalog) -> dict[str, Any]:
     """Everything the catalog says of an engine."""
     spec = engine.spec
-    written = as_json(engine)["spec"]
     return engine_row(engine, catalog) | {
         "reads": [reads_view(one) for one in spec.reads],
         "refuses": [refuses_view(one) for one in spec.refuses],
@@ -36,7 +35,7 @@ def engine_view(engine: Engine, catalog: Catalog) -> dict[str, Any]:
         "flags": list(spec.flags),
         "environment": dict(sorted(spec.environment.items())),
         "variables": list(spec.variables),
-        "speed": written["speed"],
+        "calibrations": sorted(name for name, one in catalog.calibrations.items() if one.spec.engine == spec.program),
         "versions": spec.versions,
         "note": spec.note,
         "sources": list(spec.sources),

@@ -143,7 +143,7 @@ def lock_of(
     """The lock of a plan.
 
     Args:
-        view: what `orchestrator.core.explain.placement_view` says of it.
+        view: what `orchestrator.core.explain.view.placement_view` says of it.
         services: everything that was planned.
         sites: everything it could be planned on.
         catalog: where their models, chips, engines and calibrations are found.

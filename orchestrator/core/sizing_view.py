@@ -32,8 +32,7 @@ def fit_view(question: Question, catalog: Catalog) -> dict[str, Any]:
     }
     if found is not None and spec.architecture is not None:
         view |= _found(found, question, spec.architecture)
-        engine = catalog.engines[found.engine]
-        view["noSpeedWithout"] = list(unknown(question.profile, engine, found.checkpoint.quantization))
+        view["noSpeedWithout"] = list(unknown(question.profile, found.checkpoint.quantization))
     elif spec.architecture is None:
         view |= _without_dimensions(question)
         rejections = () if view["fits"] else rejections

@@ -203,11 +203,9 @@ def test_chips_are_dealt_to_nodes(
     [
         pytest.param({"a": 3, "b": 1}, 6, "aaab..", id="to scale"),
         pytest.param({}, 3, "...", id="free"),
-        pytest.param({"a": 1}, 1020, "a" + 101 * ".", id="little is still seen"),
-        pytest.param(
-            {f"{n:03d}": 1 for n in range(100)}, 1020, 10 * "x" + 92 * ".", id="many small ones stay to scale"
-        ),
-        pytest.param({"a": 2040}, 1020, 102 * "a", id="no more than there is"),
+        pytest.param({"a": 1}, 990, "a" + 98 * ".", id="little is still seen"),
+        pytest.param({f"{n:03d}": 1 for n in range(100)}, 990, 10 * "x" + 89 * ".", id="many small ones stay to scale"),
+        pytest.param({"a": 1980}, 990, 99 * "a", id="no more than there is"),
     ],
 )
 def test_a_large_pool_is_a_bar_to_scale(counts: dict[str, int], total: int, bar: str) -> None:

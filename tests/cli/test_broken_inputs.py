@@ -223,7 +223,9 @@ def test_a_node_that_was_killed_is_told_apart_from_one_that_never_ran(
 
 @pytest.mark.parametrize("name", ["foo/bar", "/bar"])
 def test_deleting_what_is_no_kind_names_the_kinds(command: Command, name: str) -> None:
-    assert "ModelService, Site, Model, HardwareProfile, KubernetesProfile, Engine, Calibration" in command.refused("delete", name)
+    assert "ModelService, Site, Model, HardwareProfile, KubernetesProfile, Engine, Calibration" in command.refused(
+        "delete", name
+    )
 
 
 def test_when_nothing_runs_there_is_no_log_and_nothing_to_end(command: Command) -> None:

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from cli.control import Control
+from cli.explain import explained
+from orchestrator.api.load import load_bytes
+
 if TYPE_CHECKING:
     from conftest import Command
 
@@ -76,3 +80,16 @@ def test_a_tier_without_a_place_is_explained_and_the_exit_code_says_so(command: 
 )
 def test_what_cannot_be_explained_is_refused(command: Command, arguments: tuple[str | Path, ...], said: str) -> None:
     assert said in command.refused("explain", *arguments)
+
+
+def test_without_files_what_the_controller_keeps_is_explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: bytes
+) -> None:
+    (tmp_path / "machine.json").write_bytes(machine)
+    monkeypatch.setenv("HEADWATER_HOME", str(tmp_path))
+    kept = tuple(one.document for one in load_bytes(EXAMPLE.read_bytes(), str(EXAMPLE)))
+    monkeypatch.setattr(Control, "documents", lambda _: kept)
+
+    value = explained("assistant/teacher", [])
+
+    assert value["tiers"][0]["groups"][0]["site"] == "wuxi-cloud"

@@ -27,6 +27,7 @@ def test_people_read_times_objectives_escalations_and_cost(command: Command, tra
 
     assert "assistant: 40 requests in 1,1" in said
     assert "0 refused" in said
+    assert "prompts of 60 tokens and answers of 60 in the mean; planned for 60 and 60" in said
     for part in ("student first token", "student each further token", "student whole answer", "teacher queue"):
         assert f"\n {part} " in said
     assert "student at here/0: smollm2-135m-instruct int" in said

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from plans import plan_alone
 from worlds import (
-    API,
+    a_calibration,
     a_cluster,
     a_model,
     a_pool,
@@ -23,26 +23,13 @@ from worlds import (
     built,
 )
 
-from orchestrator.api.calibration import Calibration
 from orchestrator.api.kinds import Catalog, Document
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.explain import placement_view
 from orchestrator.core.lock import MAX_BYTES, SCHEMA, Lock, lock_of, lock_text, read_lock, whole_text
-from orchestrator.core.performance.prior import PRIOR
 from orchestrator.core.world import Artifact, World
 from orchestrator.errors import Invalid, Refused
-
-
-def a_calibration(name: str, **spec: Any) -> Calibration:
-    """The built-in prior as a document."""
-    band = {"low": 0.5, "high": 2}
-    spread = {"tpot": band, "ttft": band, "throughput": band}
-    fields = {"factors": PRIOR.model_dump(mode="json"), "spread": spread, "elsewhere": spread, "fittedOn": {"rows": 0}}
-    return Calibration.model_validate(
-        {"apiVersion": API, "kind": "Calibration", "metadata": {"name": name}, "spec": fields | spec}
-    )
-
 
 ON_NPU = a_tier(quantization=("bf16",))
 CARDS: tuple[Document, ...] = (

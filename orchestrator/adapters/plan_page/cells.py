@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.api.site import Pool
 
 MOST_NODES, MOST_CHIPS = 24, 160  # drawn one by one
-BAR_CELLS = 102
+BAR_CELLS = 99
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def bar_of(counts: Mapping[str, int], total: int) -> Cells:
     tiers, ends = [tier for tier, _ in ordered], list(accumulate(count for _, count in ordered))
     middles = (number * each + each / 2 for number in range(-(-total // each)))
     bar = [tiers[place] if (place := bisect_right(ends, middle)) < len(tiers) else "" for middle in middles]
-    if tiers and not bar[0]:
+    if tiers and ends[-1] <= each:
         bar[0] = tiers[0]
     return Cells((), tuple(bar), each, min(total, ends[-1] if ends else 0), total)
 

@@ -50,7 +50,8 @@ svg text{fill:var(--fg);font:13px system-ui,sans-serif}svg text.small{fill:var(-
 svg text.name{font-weight:600}svg text.head{font-weight:600;font-size:14px}
 .site{fill:var(--box);stroke:var(--line)}.gateway{fill:var(--box);stroke:var(--mid);stroke-width:1.5}
 .node{fill:none;stroke:var(--line)}.free{fill:var(--free)}
-.flow{fill:none;stroke:var(--mid);stroke-width:1.5}.tip{fill:var(--mid)}
+.flowing{paint-order:stroke;stroke:var(--bg);stroke-width:4px}
+.flow{fill:none;stroke:var(--mid);stroke-width:1.5;stroke-linejoin:round}.tip{fill:var(--mid)}
 .axis{stroke:var(--line)}.band{fill:var(--band)}.middle{fill:var(--mid)}.most{stroke:var(--bad);stroke-width:2}
 .cost{fill:var(--mid)}.bound{fill:var(--band)}
 .weights{fill:#3b7ddd}.cache{fill:#e07b00}.activations{fill:#229954}.buffers{fill:#7b55c7}.engine{fill:#8a8f98}
@@ -63,7 +64,7 @@ def page_of(
     """The page as text.
 
     Args:
-        view: what `orchestrator.core.explain.placement_view` says of the plan.
+        view: what `orchestrator.core.explain.view.placement_view` says of the plan.
         services: what was asked for.
         sites: what there is, by name.
         catalog: says which chips are whole machines.

@@ -11,11 +11,12 @@ from orchestrator.adapters.plan_page.markup import Markup, join, rate, tag
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.site import Pool, Site
 
-WIDTH, COLUMN, TOP = 1180, 410, 34
+WIDTH, COLUMN, TOP = 1180, 400, 34
 GATEWAY_LEFT, GATEWAY_WIDTH, GATEWAY_HEIGHT = 535, 110, 56
 BOXES, POOLS = 6, 5  # drawn in each column, and in each box; the others are put together
 GAP, INSIDE = 16, 14
 CELL, STEP = 9, 11
+BEND = 12
 LINE = 16
 COLOURS = ("#3b7ddd", "#e07b00", "#229954", "#c2357c", "#7b55c7", "#0093a7", "#b58900", "#d64545", "#6b8e23", "#8c6d5a")
 OTHERS = "#8a8f98"
@@ -85,10 +86,12 @@ class _Box:
         ]
         y = top + 16 + len(lines) * LINE
         for label, cells in self._pools(scene):
-            drawn.append(tag("text", label, x=left + INSIDE, y=y + 10, class_="small"))
-            grid, height = _grid(cells, scene, left + INSIDE, y + LINE)
+            for line in (label, _scale(cells)):
+                drawn.append(tag("text", line, x=left + INSIDE, y=y + 10, class_="small"))
+                y += LINE - 2
+            grid, height = _grid(cells, scene, left + INSIDE, y)
             drawn.append(grid)
-            y += LINE + height + 8
+            y += height + 8
         height = y - top + 4
         outline = tag("rect", x=left + 0.5, y=top, width=COLUMN - 1, height=height, rx=8, class_="site")
         return tag("g", outline, join(drawn)), height
@@ -101,7 +104,7 @@ class _Box:
         for index, pool in list(enumerate(site.spec.pools))[:POOLS]:
             shared = _shared(pool, scene.catalog)
             cells = cells_of(pool, scene.uses.get((site.metadata.name, index), ()), shared=shared)
-            shown.append((_pool_label(index, pool, cells, shared=shared), cells))
+            shown.append((_pool_label(index, pool, shared=shared), cells))
         rest = site.spec.pools[POOLS:]
         if rest:
             counts: dict[str, int] = {}
@@ -159,16 +162,20 @@ def _many_lines(scene: Scene, sites: Sequence[Site]) -> list[str]:
     return [f"{len(sites):,} more sites", f"{nodes:,} nodes; {used:,} of these sites are used"]
 
 
-def _pool_label(index: int, pool: Pool, cells: Cells, *, shared: bool) -> str:
+def _pool_label(index: int, pool: Pool, *, shared: bool) -> str:
     what = (
         f"{pool.nodes:,} machine{'s' * (pool.nodes > 1)}"
         if shared
         else f"{pool.nodes:,} x {pool.chips} chip{'s' * (pool.chips > 1)}"
     )
     price = f", {pool.price:g}/h each" if pool.price else ""
-    scale = f"; a cell is {cells.chips_per_cell:,}" if cells.bar and cells.chips_per_cell > 1 else ""
-    taken = f"{cells.used:,} of {cells.total:,} used"
-    return cut(f"pool {index}: {pool.profile}, {what}{price}; {taken}{scale}", 72)
+    return cut(f"pool {index}: {pool.profile}, {what}{price}", 66)
+
+
+def _scale(cells: Cells) -> str:
+    """How much is used, and what a cell stands for."""
+    each = f"; a cell is {cells.chips_per_cell:,} of them" if cells.chips_per_cell > 1 else ""
+    return f"{cells.used:,} of {cells.total:,} used{each}"
 
 
 def _grid(cells: Cells, scene: Scene, left: float, top: float) -> tuple[Markup, float]:
@@ -217,15 +224,15 @@ def _arrow(scene: Scene, box: _Box, left: float, top: float, height: float) -> l
         return []
     edge = left == 0
     start = float(GATEWAY_LEFT if edge else GATEWAY_LEFT + GATEWAY_WIDTH)
+    bend = start - BEND if edge else start + BEND  # down beside the gateway, so that labels at the boxes stay free
     end = float(COLUMN + 2 if edge else WIDTH - COLUMN - 2)
-    y, from_y = top + min(30.0, height / 2), TOP + GATEWAY_HEIGHT / 2
-    bend = (start + end) / 2
-    path = f"M{start:g} {from_y:g} C{bend:g} {from_y:g} {bend:g} {y:g} {end:g} {y:g}"
+    y, from_y = top + min(GATEWAY_HEIGHT / 2, height / 2), TOP + GATEWAY_HEIGHT / 2
+    path = f"M{start:g} {from_y:g} H{bend:g} V{y:g} H{end:g}"
     drawn = [tag("path", d=path, class_="flow", marker_end="url(#tip)")]
     x = end + 6 if edge else end - 8
     anchor = "start" if edge else "end"
     for number, line in enumerate(lines):
-        drawn.append(tag("text", line, x=x, y=y + 16 + number * 13, class_="small", text_anchor=anchor))
+        drawn.append(tag("text", line, x=x, y=y + 16 + number * 13, class_="small flowing", text_anchor=anchor))
     return drawn
 
 
@@ -245,11 +252,11 @@ def _flows(scene: Scene, names: set[str]) -> list[str]:
             shares.append(wanted[tier["service"]])
         else:
             first += part
-    lines = [rate(first), "of requests"] if first else []
+    lines = [f"{rate(first)} of requests"] if first else []
     if shares:
         low, high = min(shares), max(shares)
         span = f"{low:.0%}" if low == high else f"{low:.0%} to {high:.0%}"
-        lines += [f"{span} escalated", rate(onward)]
+        lines += [f"{rate(onward)}, {span} escalated"]
     trips = [site.spec.link.rtt for name in names if (site := scene.sites[name]).spec.link]
     return [*lines, f"round trip {min(trips) * 1000:.3g} ms"] if lines and trips else lines
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import Escalation, ModelService, Tier
+from orchestrator.core.asks import Ask, asks
+from orchestrator.core.enumeration import Enumeration
 from orchestrator.core.fit import time
 from orchestrator.core.world import TierName, World
 
@@ -32,17 +34,27 @@ class Change:
 def loosened(
     service: ModelService, name: TierName, services: Sequence[ModelService], catalog: Catalog, world: World
 ) -> Iterator[Change]:
-    """One wish of one tier given up at a time, the mildest of each kind first."""
+    """One wish of one tier given up at a time, the mildest of each kind first; only where that opens other ways."""
     tier = tier_of(service, name)
     if tier is None:
         return
+    enumeration = Enumeration(catalog, world)
+    before = _ways(service, name, enumeration)
     for what, kind, changed in _wishes(tier, service, catalog, world):
-        spec = service.spec.model_copy(update={name: changed})
-        yield Change(what, kind, _with(service.model_copy(update={"spec": spec}), services), world)
+        then = service.model_copy(update={"spec": service.spec.model_copy(update={name: changed})})
+        if changed.replicas != tier.replicas or _ways(then, name, enumeration) != before:
+            yield Change(what, kind, _with(then, services), world)
     if name == "teacher" and service.spec.escalation is not None:
         for what, escalation in _fewer(service.spec.escalation):
             spec = service.spec.model_copy(update={"escalation": escalation})
             yield Change(what, "escalation", _with(service.model_copy(update={"spec": spec}), services), world)
+
+
+def _ways(service: ModelService, name: TierName, enumeration: Enumeration) -> frozenset[object]:
+    """Every way to run the tier that fits and meets its objectives."""
+    asked = next((ask for ask in asks(service, enumeration.catalog) if isinstance(ask, Ask) and ask.name == name), None)
+    options = enumeration.of(asked)[0] if asked else ()
+    return frozenset((option.configuration, option.apart) for option in options)
 
 
 def loads(service: ModelService, services: Sequence[ModelService], world: World) -> Iterator[tuple[float, Change]]:

@@ -19,7 +19,7 @@ def grouped(rejected: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
     """Noes by rule, the most telling rule first; in each the distinct reasons, the nearest to a yes first.
 
     Args:
-        rejected: as `orchestrator.core.explain.rejection_view` writes them, the most telling rule first.
+        rejected: as `orchestrator.core.explain.view.rejection_view` writes them, the most telling rule first.
     """
     by_rule: dict[str, list[Mapping[str, str]]] = {}
     for no in rejected:

@@ -86,10 +86,13 @@ def _unplaced(tier: Unplaced) -> dict[str, Any]:
 
 def _reason(tier: Placed) -> str:
     """Why this way: the order of `orchestrator.core.placement`, with the numbers of the one that comes next."""
+    carried = f"{tier.rate_per_s - tier.short_per_s:.4g}/s of {tier.rate_per_s:.4g}/s"
     if tier.gave_up:
-        return f"what others leave it: {(tier.rate_per_s - tier.short_per_s):.4g}/s of {tier.rate_per_s:g}/s carried"
+        return (
+            f"the most of what others leave it, {carried}" if tier.short_per_s else "the best of what others leave it"
+        )
     if tier.short_per_s:
-        return f"no way that fits carries {tier.rate_per_s:g}/s; this is the cheapest of them"
+        return f"no way that fits carries more than {carried}"
     if not tier.groups:
         return "no request comes, and no replica is asked for"
     if len(tier.groups) > 1:

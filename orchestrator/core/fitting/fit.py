@@ -2,8 +2,8 @@
 
 Each is pulled toward the one above it, so that a program with few rows keeps what others taught. How far off a
 calibration is comes from rows that did not take part: each model (DeepSeek-V3 and R1 are one) is predicted by factors
-that were fitted without it; and for chips or programs that nobody measured, each child is predicted by factors that were
-fitted without the child. Called by `headwater calibrate`.
+that were fitted without it; and for chips or programs that nobody measured, each child is predicted by factors that
+were fitted without the child. Called by `headwater calibrate`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.api.calibration import Calibration, CalibrationSpec, Factors, FittedOn, Range, Spread
 from orchestrator.api.document import API_VERSION, Metadata
-from orchestrator.core.fitting.score import Metric, Scored, pairs, range_of, scores
+from orchestrator.api.quantities import DURATION
 from orchestrator.core.fitting.scopes import Scope, pull_of, scope_of, scopes_of, weights_of
+from orchestrator.core.fitting.score import Metric, Scored, pairs, range_of, scores
 from orchestrator.core.fitting.solve import Measured, measured, rows_of, solve
 from orchestrator.core.fitting.table import NAMES, Table, predicted, table_of
 from orchestrator.core.performance.case import Case
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 FIGURES = ("tpot_s", "ttft_s", "output_per_s", "total_per_s")
 SPREAD: tuple[Metric, ...] = ("tpot", "ttft", "throughput")
 DIGITS = 4
+TIMES = frozenset({"exchange", "layer", "expert_layer", "step", "sequence", "first"})
 LEVELS = 4  # everything, a vendor, a program on its chips, one chip
 
 
@@ -68,7 +70,7 @@ def fit(cases: Sequence[Case], parents: Sequence[Calibration] = ()) -> tuple[Cal
         spread = _spread(rows, held[scope.level], chosen, above)
         spreads[scope] = spread
         elsewhere = _elsewhere(rows, scope, whole, spread)
-        at = _figures(rows, {index: whole[scope] for index in chosen})
+        at = _figures(rows, dict.fromkeys(chosen, whole[scope]))
         fitted = scores(_scored(rows, at, chosen, spread))
         held_out = scores(_scored(rows, held[scope.level], chosen, spread))
         found.append(
@@ -107,11 +109,7 @@ def cross_validate(cases: Sequence[Case], parents: Sequence[Calibration] = ()) -
     for group in sorted({case.group for case in rows.cases}):
         spreads: dict[Scope, Spread] = {}
         for scope in rows.scopes:
-            others = [
-                index
-                for index, one in enumerate(rows.inside[scope])
-                if one and rows.cases[index].group != group
-            ]
+            others = [index for index, one in enumerate(rows.inside[scope]) if one and rows.cases[index].group != group]
             above = spreads.get(scope.parent, UNMEASURED) if scope.level else UNMEASURED
             spreads[scope] = _spread(rows, held[scope.level], others, above)
         for index, case in enumerate(rows.cases):
@@ -155,7 +153,7 @@ def _factors(logs: Array) -> Factors:
     import numpy as np  # noqa: PLC0415  as above
 
     values = {name: float(f"{value:.{DIGITS}g}") for name, value in zip(NAMES, np.exp(logs), strict=True)}
-    return Factors.model_construct(**values)
+    return Factors.model_validate({name: DURATION.show(v) if name in TIMES else v for name, v in values.items()})
 
 
 def _all(rows: _Rows) -> Chosen:

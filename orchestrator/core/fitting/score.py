@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from orchestrator.core.performance.weighed import Figures
 
 Metric = Literal["tpot", "ttft", "throughput", "pace"]
 METRICS: tuple[Metric, ...] = ("pace", "tpot", "throughput", "ttft")
-TENTH, NINE_TENTHS = 0.1, 0.9
-BELIEF = 2  # groups of models that the spread of the scope above counts for
+EIGHT_IN_TEN = 1.2816  # deviations of a normal variable between its middle and its 90th percentile
+BELIEF = 4  # groups of models that the spread of the scope above counts for
+LARGEST = 1.0  # error of a logarithm beyond which a row is a mistake, and counts no further
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +75,19 @@ def scores(scored: Sequence[Scored]) -> tuple[Score, ...]:
     return tuple(found)
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """Linear between the ranks. Raises ValueError without values."""
-    ordered = sorted(values)
-    if not ordered:
-        raise ValueError("no values")
-    at = share * (len(ordered) - 1)
-    below = int(at)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (at - below) * (ordered[above] - ordered[below])
-
-
 def range_of(ratios: Mapping[str, Sequence[float]], wider: Range) -> Range:
-    """Percentiles of measured over predicted, toward those of the scope above where few groups of models speak.
+    """Where measured over predicted lies eight times in ten; toward the range of the scope above where few speak.
 
-    Rows of one model err alike, so a group counts as one, however many rows it has.
+    Rows of one model err alike, so a group counts as one, however many rows it has. The logarithms are taken as normal
+    around none: what a model that nobody measured is off by is as likely up as down.
 
     Args:
         ratios: measured over predicted, by group.
         wider: of the scope above.
     """
-    everything = [ratio for group in ratios.values() for ratio in group]
-    if not everything:
-        return wider
-    share = len(ratios) / (len(ratios) + BELIEF)
-    low = quantile(everything, TENTH) ** share * wider.low ** (1 - share)
-    high = quantile(everything, NINE_TENTHS) ** share * wider.high ** (1 - share)
-    return Range(low=round(min(low, high), 4), high=round(max(low, high), 4))
+    above = (math.log(wider.high / wider.low) / 2 / EIGHT_IN_TEN) ** 2
+    squares = [
+        statistics.fmean(min(abs(math.log(ratio)), LARGEST) ** 2 for ratio in group) for group in ratios.values()
+    ]
+    deviation = math.sqrt((sum(squares) + BELIEF * above) / (len(squares) + BELIEF))
+    return Range(low=round(math.exp(-EIGHT_IN_TEN * deviation), 4), high=round(math.exp(EIGHT_IN_TEN * deviation), 4))

@@ -79,15 +79,13 @@ FIRST_WEIGHT = 0.05  # of a first token, which is mostly queueing
 
 
 def errors(table: Table, m: Measured, logs: Array) -> tuple[Array, Array]:
-    """Logarithms of predicted over measured, of all figures one after the other, and their weights; both without NaN."""
+    """Logarithms of predicted over measured, of all figures one after the other, and their weights, without NaN."""
     import numpy as np  # noqa: PLC0415  as above
 
     p = predicted(table, logs)
     rate = np.where(m.total, p["total_per_s"], p["output_per_s"])
     alone = np.where(np.isnan(m.pace_s), 1.0, RATE_WEIGHT)
-    found = np.concatenate(
-        [np.log(p["tpot_s"] / m.pace_s), np.log(rate / m.rate), np.log(p["ttft_s"] / m.first_s)]
-    )
+    found = np.concatenate([np.log(p["tpot_s"] / m.pace_s), np.log(rate / m.rate), np.log(p["ttft_s"] / m.first_s)])
     weight = np.concatenate([m.weight, m.weight * alone, m.weight * FIRST_WEIGHT])
     known = np.isfinite(found)
     return np.where(known, found, 0.0), np.where(known, weight, 0.0)
@@ -134,7 +132,7 @@ def rows_of(table: Table, m: Measured, chosen: NDArray[np.bool_]) -> tuple[Table
     number = np.cumsum(chosen) - 1
     small = Table(
         number[table.step_of[kept]],
-        Work(*(amount[kept] for amount in table.works)),
+        Work._make(np.asarray(amount)[kept] for amount in table.works),
         Peaks(*(peak[kept] for peak in table.peaks)),
         table.weights[:, kept],
         table.output_tokens[chosen],

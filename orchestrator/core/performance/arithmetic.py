@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from orchestrator.api.document import Fact
-from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import Dtype, HardwareProfile
 from orchestrator.api.quantization import Quantization
 
@@ -60,10 +59,9 @@ def attention_peak(profile: HardwareProfile) -> float | None:
     return found.value if found else None
 
 
-def unknown(profile: HardwareProfile, engine: Engine, quantization: Quantization) -> tuple[str, ...]:
+def unknown(profile: HardwareProfile, quantization: Quantization) -> tuple[str, ...]:
     """Numbers a prediction needs and nobody has; the caller has checked that the chip has the arithmetic."""
     found = compute_fact(profile, quantization)
     missing = ["bandwidth"] if profile.spec.bandwidth.value is None else []
     missing += [f"peak {found[0]}"] if found and found[1].value is None else []
-    missing += [f"speed of {engine.metadata.name}"] if engine.spec.speed is None else []
     return tuple(missing)

@@ -1,8 +1,8 @@
 """Which calibration holds for a program on a chip, and how far to trust it. Pure.
 
 The most specific document that matches is used: one for the model before one for the chip, before one for the program,
-before one for the vendor, before the one for everything. Where the program was not measured on the chip, the band is the
-wider one that the document states for what it covers without rows.
+before one for the vendor, before the one for everything. Where the program was not measured on the chip, the band is
+the wider one that the document states for what it covers without rows.
 """
 
 from __future__ import annotations

@@ -27,6 +27,4 @@ PRIOR = Factors.model_validate(
         "queue": 1.0,
     }
 )
-UNMEASURED = Spread(
-    tpot=Range(low=0.5, high=2.5), ttft=Range(low=0.4, high=3), throughput=Range(low=0.4, high=2)
-)
+UNMEASURED = Spread(tpot=Range(low=0.5, high=2.5), ttft=Range(low=0.4, high=3), throughput=Range(low=0.4, high=2))

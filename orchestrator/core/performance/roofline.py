@@ -1,4 +1,4 @@
-"""How long one step of the engine takes: a roofline of reading, computing and exchanging, and what is beside them. Pure.
+"""How long one step of the engine takes: a roofline of reading, computing and exchanging, and what is beside. Pure.
 
 The amounts are of `orchestrator.core.performance.terms`; here they meet the chip's peaks and the factors of a
 calibration. The formula takes numbers or numpy arrays alike, so that predicting and fitting share it.
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from orchestrator.api.calibration import Factors
+from orchestrator.core.performance.compiling import compile_terms
 from orchestrator.core.performance.runner import Runner
-from orchestrator.core.performance.terms import Terms, Work, compile_terms
+from orchestrator.core.performance.terms import Terms, Work
 
 SHARPNESS = 4  # how sharply the larger of reading and computing wins; 1 would add them, infinity take the larger
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from orchestrator.api.calibration import Range
 from orchestrator.core.cache import sequence_bytes
 from orchestrator.core.memory import STORAGE
-from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
 from orchestrator.core.performance.roofline import Clock, clock
+from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
 
 CHUNK_TOKENS = 8192  # prompt tokens that engines put into one step at most, by their defaults
 SMALL_CHUNK_TOKENS = 2048  # of vLLM and its relatives on chips with less memory than `LARGE_BYTES`, and on an A100

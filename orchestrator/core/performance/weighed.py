@@ -4,8 +4,8 @@ Every figure is linear in the times of a few steps once the case is known, so th
 to thousands of them share one description. Called by `orchestrator.core.fitting` and `orchestrator.core.validation`.
 
 Where conversations were replayed, answers are of very different lengths: the batch thins out, the longest answers keep
-the engine busy with few sequences, and the shortest wait for the prompts of others as long as the rest. Equal lengths end
-together.
+the engine busy with few sequences, and the shortest wait for the prompts of others as long as the rest. Answers of
+equal length end together.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from orchestrator.api.calibration import Factors
 from orchestrator.core.performance.case import Case
+from orchestrator.core.performance.compiling import compile_terms
 from orchestrator.core.performance.roofline import rates, seconds
 from orchestrator.core.performance.serving import chunk_tokens, is_exclusive, met_share, reads_whole
-from orchestrator.core.performance.terms import Terms, Work, compile_terms
+from orchestrator.core.performance.terms import Terms, Work
 
 Lengths = tuple[tuple[float, float], ...]
 """Share of the answers, and their length over the mean; shortest first."""
@@ -146,8 +147,8 @@ def _closed(case: Case, terms: Terms) -> Sum:
     context = work.input_tokens + answer / 2
     decode = terms.work(running, context)
     if case.runner.role == "decode":
-        steps = (Weighed(decode, 1 / yielded, 0, 1, 0, answer / yielded),)
-        return Sum(terms, steps, case.concurrency * answer, case.concurrency * (answer + work.input_tokens))
+        alone = (Weighed(decode, 1 / yielded, 0, 1, 0, answer / yielded),)
+        return Sum(terms, alone, case.concurrency * answer, case.concurrency * (answer + work.input_tokens))
     p = _prompts(case, (running - 1) * yielded / answer)
     exclusive = is_exclusive(case.runner)
     mixed = terms.work(0 if exclusive else running, context, p.tokens, p.seen)
@@ -191,7 +192,9 @@ def _burst(case: Case, terms: Terms) -> Sum:
     first_wave = slots * p.pieces  # steps with prompts until every slot is taken
     others = (slots - 1) * p.pieces / decoded  # steps with prompts of others for each of one's own
     if exclusive:
-        met = (1 - 1 / waves) * others * met_share(case.runner) + others / 2 / waves * sum(share / length for share, length in lengths)
+        met = (1 - 1 / waves) * others * met_share(case.runner) + others / 2 / waves * sum(
+            share / length for share, length in lengths
+        )
     else:
         met = (1 - 1 / waves) * min(1.0, others) + _meets(others, lengths) / waves
     queue = first_wave / 2 + (prompts - slots) / 2 * p.pieces
@@ -240,7 +243,9 @@ def _thinning(lengths: Lengths) -> tuple[tuple[float, float, float], ...]:
 def _step(case: Case, terms: Terms) -> Sum:
     running = max(1.0, case.concurrency / _ranks(case))
     yielded = 1 + case.accepted
-    steps = (Weighed(terms.work(running, case.workload.input_tokens), 1 / yielded, 0, 1, 0, 1 / yielded),)
+    steps: tuple[Weighed, ...] = (
+        Weighed(terms.work(running, case.workload.input_tokens), 1 / yielded, 0, 1, 0, 1 / yielded),
+    )
     return Sum(terms, steps, case.concurrency, case.concurrency)
 
 

@@ -69,10 +69,10 @@ def _read(tier: Wanted, groups: tuple[Group, ...], solution: Solution, room: Roo
     """What the solution says of one tier."""
     ask = tier.ask
     ranked = sorted(tier.options, key=lambda option: alone(ask, option))
-    taken = {group.option for group in groups}
-    left = {option: room.left_for(tier.name, option) for option in ranked}
-    tight = [option for option in ranked if left[option] < replicas_for(ask, option)]
-    full = tuple(dict.fromkeys(_full(ask, option, left[option], catalog=room.catalog) for option in tight))
+    left = [room.left_for(tier.name, option) for option in ranked]
+    beside = list(zip(ranked, left, strict=True))
+    tight = [(option, free) for option, free in beside if free < replicas_for(ask, option)]
+    full = tuple(dict.fromkeys(_full(ask, option, free, catalog=room.catalog) for option, free in tight))
     service = ask.service.metadata.name
     rate = _rate(tier, solution)
     if not groups and (ask.rate_per_s > 0 or ask.tier.replicas.min):
@@ -85,9 +85,9 @@ def _read(tier: Wanted, groups: tuple[Group, ...], solution: Solution, room: Roo
         rate_per_s=rate,
         short_per_s=short if short > EPSILON * rate else 0.0,
         rejections=(*tier.rejections, *full),
-        dearer=_different(ranked, besides=[*tight, *taken]),
+        dearer=_different(ranked, besides=[*(option for option, _ in tight), *(group.option for group in groups)]),
         terms=terms(ask.service, ask.name, ask.model),
-        gave_up=tuple(_gave_up(ask, groups, ranked[0], left[ranked[0]])),
+        gave_up=tuple(_gave_up(ask, groups, ranked, left[0] if left else 0)),
     )
 
 
@@ -126,7 +126,7 @@ def _chips(option: Option) -> str:
     return f"{option.chips} chip{'s' if option.chips > 1 else ''}"
 
 
-def _gave_up(ask: Ask, groups: tuple[Group, ...], first: Option, left: int) -> Iterable[str]:
+def _gave_up(ask: Ask, groups: tuple[Group, ...], ranked: list[Option], left: int) -> Iterable[str]:
     """What the tier would have alone in these pools and does not have."""
     bounds, count = ask.tier.replicas, sum(group.replicas for group in groups)
     if count < bounds.min:
@@ -135,7 +135,9 @@ def _gave_up(ask: Ask, groups: tuple[Group, ...], first: Option, left: int) -> I
     if len(sites) < bounds.sites:
         yield f"replicas at {len(sites)} of at least {bounds.sites} sites"
     worst = max((group.option.lost_bits for group in groups), default=0)
-    if worst > first.lost_bits and first not in {group.option for group in groups}:
+    for first in ranked[:1]:
+        if worst <= first.lost_bits:
+            continue
         c, replicas = first.configuration, replicas_for(ask, first)
         yield (f"{c.quantization} on {c.pool}, its first choice alone: room for {left} of {replicas} beside the others")
 

@@ -81,3 +81,12 @@ def _named(text: str, profiles: Mapping[str, HardwareProfile]) -> Chip:
     if by_words is None and (match := recognise(head, None, profiles.values())).profile is not None:
         return Chip(profiles[match.profile])
     raise Invalid("the chip is not in the catalog, or is not named")
+
+
+def reaching(profile: HardwareProfile, chips: int | None) -> HardwareProfile:
+    """The profile with so many chips at the rate of a node's link, as in a SuperPoD; None leaves it as it is."""
+    link = profile.spec.node_link
+    if chips is None or link is None:
+        return profile
+    spec = profile.spec.model_copy(update={"node_link": link.model_copy(update={"group": chips})})
+    return profile.model_copy(update={"spec": spec})

@@ -21,6 +21,8 @@ from runtimes.errors import Invalid
 
 USUAL_NODE = 8  # chips of a node where profile and row say nothing
 MANY = 128  # chips of a deployment of which the rate of one chip alone is stated; it hardly depends on their number
+SUPERPOD = 768  # dies of a 910C SuperPoD, which reach each other at the rate of a node
+SUPERPOD_FROM = 16  # dies of one node; rows with more that name no nodes are of a SuperPoD
 DIES = 2  # of a 910C package
 MOST_CHIPS = 65_536
 SPREAD = ("cann-recipes", "CloudMatrix-Infer")  # programs that cut attention by data where their pages say how
@@ -49,7 +51,8 @@ class Cut:
 
     Attributes:
         split: prompts were read by other chips; these are the ones that decode.
-        units_per_chip: units that the row counts for one chip of the profile.
+        units: as the row counts them.
+        reach: chips that exchange at the rate of a node's link, where they are more than a node's.
     """
 
     cut: Parallelism
@@ -57,6 +60,7 @@ class Cut:
     units: float | None
     split: bool = False
     notes: tuple[str, ...] = ()
+    reach: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,8 @@ def cut_of(row: Row, profile: HardwareProfile, a: Architecture, quantization: Qu
     if said == _Said(None, None, None, None, experts=False, data_attention=False) and chips > 1:
         cut, more = _usual(a, chips, per_node, program)
         notes = (*notes, *more)
+    if profile.metadata.name == "ascend-910c" and not row.nodes and chips > SUPERPOD_FROM:
+        return Cut(cut, nodes, _units(row), split, (*notes, "taken as part of a SuperPoD"), reach=SUPERPOD)
     return Cut(cut, nodes, _units(row), split, notes)
 
 
@@ -200,7 +206,7 @@ def _usual(a: Architecture, chips: int, per_node: int, program: str) -> tuple[Pa
         return Parallelism(tensor=chips), ("the cut is not stated; taken as tensor ranks",)
     if (program in SPREAD or chips == MANY) and has_experts(a):
         return Parallelism(data=chips, expert=True), ("the cut is not stated; attention by data, experts over all",)
-    if program == "Chitu":
+    if program.startswith("Chitu"):
         return Parallelism(tensor=per_node, pipeline=chips // per_node), ("the cut is not stated; a stage a node",)
     return whole_cut(a, chips, per_node), ("the cut is not stated; taken as usual over nodes",)
 

@@ -28,6 +28,7 @@ _FAMILIES = (
 )
 """Programs that the catalog does not know and that are written with their modes."""
 
+_VERSION = re.compile(r"v?(\d{1,4}\.\d{1,4})(?:\.\w{1,10})*")
 _WORDS = re.compile(r"[^a-z0-9.+-]+")
 
 
@@ -39,8 +40,12 @@ class Program:
     notes: tuple[str, ...] = ()
 
 
-def engine_of(written: str, profile: HardwareProfile, engines: Mapping[str, Engine]) -> Program:
-    """The engine a row means on this chip."""
+def engine_of(written: str, version: str, profile: HardwareProfile, engines: Mapping[str, Engine]) -> Program:
+    """The engine a row means on this chip.
+
+    A program that the catalog does not know is another one in each of its versions, as far as a row names one: what
+    an early one reached says little of a later one.
+    """
     text = written.lower()[:200].strip()
     if "ktransformers" in text and profile.spec.kind != "cpu":
         raise Invalid("chips and the host's CPU share the model's layers")
@@ -51,7 +56,7 @@ def engine_of(written: str, profile: HardwareProfile, engines: Mapping[str, Engi
     if program is None:
         program = _known(text, {engine.spec.program for engine in engines.values()})
     if program is None:
-        return Program(_unknown(written))
+        return Program(_unknown(written, version))
     for engine in own:
         if engine.spec.program == program:
             return Program(engine)
@@ -59,7 +64,7 @@ def engine_of(written: str, profile: HardwareProfile, engines: Mapping[str, Engi
         if engine.spec.program.lower().startswith(program.lower()):
             return Program(engine, (f"{program} on {profile.metadata.name} is {engine.metadata.name}",))
     others = [engine for _, engine in sorted(engines.items()) if engine.spec.program == program]
-    return Program(others[0] if others else _unknown(written))
+    return Program(others[0] if others else _unknown(written, version))
 
 
 def _known(text: str, programs: set[str]) -> str | None:
@@ -68,10 +73,12 @@ def _known(text: str, programs: set[str]) -> str | None:
     return min(found)[2] if found else None
 
 
-def _unknown(written: str) -> Engine:
+def _unknown(written: str, version: str) -> Engine:
     """An engine of which nothing is known but its name, so that the factors of all engines hold for it."""
     family = next((name for pattern, name in _FAMILIES if pattern.search(written.lower())), "")
     plain = family or re.sub(r"\(.*?\)", " ", written).strip()
+    if (match := _VERSION.fullmatch(version.strip())) is not None:
+        plain = f"{plain} {match[1]}"
     words = [word for word in _WORDS.split(plain.lower()) if word]
     name = re.sub(r"[^a-z0-9.-]", "", "-".join(words))[:60].strip(".-") or "unknown"
     document = {

@@ -18,7 +18,7 @@ from orchestrator.core.architecture import parameters
 from orchestrator.core.memory import STORAGE, Memory, chip_memory, reserved_bytes, usable_bytes, whole_bytes
 from orchestrator.core.performance.case import Case
 from orchestrator.core.performance.runner import Runner
-from orchestrator.core.rows.chips import chip_of
+from orchestrator.core.rows.chips import chip_of, reaching
 from orchestrator.core.rows.cuts import Cut, cut_of, per_unit
 from orchestrator.core.rows.drafts import speculation_of
 from orchestrator.core.rows.engines import engine_of
@@ -33,7 +33,7 @@ MOST_SEQUENCES = 4096
 USUAL_ROOM = 0.8  # of the sequences memory has room for: what runs, by throughput and time per token of full runs
 ROOM = {"SGLang": 0.5}  # keeps room for answers to grow
 LARGE_BYTES = 70 << 30  # vLLM runs more sequences on chips with more memory than this, except on an A100
-AGREE = (0.4, 1.5)  # of the sequences in the engine, and of all, that throughput and times must account for
+AGREE = 0.4  # share of the sequences in the engine that throughput and times must account for
 HOLDS = 1.02  # of a chip's memory; weights that take more were never there
 POSSIBLE = 0.9  # a time per token under this share of what reading the weights once takes is no time per token
 _NO_MEAN = {
@@ -70,14 +70,14 @@ def _case(row: Row, catalog: Catalog, names: Names) -> Case:
     a = named.model.spec.architecture
     if a is None:
         raise Invalid("nobody published the model's dimensions")
-    program = engine_of(row.engine, chip.profile, catalog.engines)
+    program = engine_of(row.engine, row.engine_version, chip.profile, catalog.engines)
     store = stored(row.precision, named.model, row.model, program.engine, row.notes)
     cut = cut_of(row, chip.profile, a, store.quantization, program.engine.spec.program)
     speculation, assumed = speculation_of(row)
     runner = Runner(
         architecture=a,
         quantization=store.quantization,
-        profile=chip.profile,
+        profile=reaching(chip.profile, cut.reach),
         engine=program.engine,
         cut=cut.cut,
         nodes=cut.nodes,
@@ -137,7 +137,7 @@ def _usual_limit(runner: Runner) -> float:
         return 1024 if large else 256
     if program == "SGLang" and runner.speculation.guessed:
         return 48
-    known = {"vLLM-Ascend": 256, "MindIE": 200, "LMDeploy": 256, "TensorRT-LLM": 2048}
+    known = {"vLLM-Ascend": 256, "LMDeploy": 256, "TensorRT-LLM": 2048}
     return known.get(program, MOST_SEQUENCES)
 
 
@@ -175,7 +175,7 @@ def _measured(row: Row, case: Case, cut: Cut) -> Case:
         output, total = (rate and rate * units for rate in (row.out_tps_total or row.out_tps_per_unit, total))
     if case.load == "burst" and tpot and ttft and output:
         running = output / case.workload.output_tokens * (ttft + tpot * (case.workload.output_tokens - 1))
-        if not AGREE[0] * case.concurrency < running < AGREE[1] * (case.prompts or case.concurrency):
+        if running < AGREE * case.concurrency:
             tpot, ttft, notes = None, None, (*notes, "times and throughput contradict each other; throughput is taken")
     if cut.split:
         output, total = (None, None) if tpot else (output, total)

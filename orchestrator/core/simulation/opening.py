@@ -21,6 +21,7 @@ from orchestrator.core.performance.runner import Runner
 from orchestrator.core.placement.result import Group, Placed, Placement
 from orchestrator.core.routing import routes
 from orchestrator.core.simulation.engine import Limits
+from orchestrator.core.simulation.pace import RankPace
 from orchestrator.core.simulation.prefixes import BLOCK_TOKENS
 from orchestrator.core.simulation.scene import Crew, Scene, Stage
 from orchestrator.core.simulation.tally import ANYTHING, Goal
@@ -68,7 +69,9 @@ def scenes(
                 crews = _routed(tier, names[name, tier.tier], ready, catalog, world)
                 stages[tier.tier] = Stage(crews, _goal(service, tier), tier.rate_per_s, shared_prefixes)
             front: TierName = "student" if service.spec.student else "teacher"
-            opened.append(Scene(name, front, stages, shares.get(name, 0.0), service.spec.demand.rate))
+            demand = service.spec.demand
+            lengths = (demand.input, demand.output)
+            opened.append(Scene(name, front, stages, shares.get(name, 0.0), lengths, demand.rate))
     return tuple(opened)
 
 
@@ -153,7 +156,8 @@ def _crew(group: Group, names: tuple[str, ...], catalog: Catalog, world: World) 
     link = world.sites[c.pool.site].spec.link
     edge = catalog.engines[c.engine].spec.recipe == "edge"
     runner = _runner(group, catalog, world)
-    timing = pace(runner, c.sequences)
+    ranks = c.parallelism.data
+    timing = RankPace(pace(runner, c.sequences), ranks)
     whole = BATCHED_TOKENS if timing.mixed else c.context_tokens  # who does not mix reads a prompt in one piece
     limits = Limits(
         context_tokens=c.context_tokens,
@@ -169,6 +173,7 @@ def _crew(group: Group, names: tuple[str, ...], catalog: Catalog, world: World) 
         round_trip_s=link.rtt if link else 0.0,
         price_per_h=group.option.price_per_h,
         prefix_blocks=0 if edge else _blocks_left(group, runner),  # the edge engine reads every prompt whole
+        ranks=ranks,
     )
 
 
@@ -187,8 +192,8 @@ def _runner(group: Group, catalog: Catalog, world: World) -> Runner:
 
 
 def _blocks_left(group: Group, runner: Runner) -> int:
-    """Blocks of prompts that fit into what the chips of one replica have left."""
+    """Blocks of prompts that fit into what the chips of one data rank have left."""
     left = group.option.usable_bytes - group.option.memory.total
     kv, cut = STORAGE[runner.quantization].kv, runner.cut
     block = sequence_bytes(runner.architecture, BLOCK_TOKENS, kv, tensor=cut.tensor) / cut.pipeline
-    return int(left / block) * cut.data if block and left > 0 else 0
+    return int(left / block) if block and left > 0 else 0

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 CELLS, MIXED_BUCKETS = 64, 32  # of prompt tokens and context lengths, for steps that carry both
@@ -31,6 +32,36 @@ class Pace(Protocol):
 
     def mixed_step_s(self, running: float, context_tokens: float, prefill_tokens: float) -> float:
         """The same step with so many tokens of prompts beside; with none running, the prompts alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankPace:
+    """One data rank of a replica whose other ranks are as busy as it is."""
+
+    replica: Pace
+    ranks: int
+
+    @property
+    def slots(self) -> int:
+        """Its part of the sequences."""
+        return max(1, self.replica.slots // self.ranks)
+
+    @property
+    def mixed(self) -> bool:
+        """As the replica."""
+        return self.replica.mixed
+
+    def prefill_s(self, tokens: int, cached: int = 0) -> float:
+        """One rank reads a prompt alone, however many there are."""
+        return self.replica.prefill_s(tokens, cached)
+
+    def step_s(self, running: float, context_tokens: float) -> float:
+        """A step of all ranks, each with so many sequences."""
+        return self.replica.step_s(running * self.ranks, context_tokens)
+
+    def mixed_step_s(self, running: float, context_tokens: float, prefill_tokens: float) -> float:
+        """A step of all ranks, each with so many sequences and prompt tokens."""
+        return self.replica.mixed_step_s(running * self.ranks, context_tokens, prefill_tokens * self.ranks)
 
 
 class PaceTable:

@@ -32,6 +32,7 @@ class Played:
     whole: Tally  # as the user sees it: of escalated requests, the teacher's answer counts
     tiers: dict[TierName, Tally]
     engines: dict[str, Engine]  # by replica
+    asked_tokens: tuple[int, int]  # of prompts and of answers, of all requests that came
     escalated: int  # requests that went on to the teacher
 
 
@@ -76,6 +77,8 @@ class _Service:
         self._whole = Tally(ANYTHING)
         self._escalated = 0
         self._come = 0  # requests so far
+        self._input_tokens = 0
+        self._output_tokens = 0
         self._picks = escalated(scene.share)
         self._next_pick = next(self._picks, -1)
         self._fronts = {
@@ -89,6 +92,8 @@ class _Service:
         if escalates:
             self._next_pick = next(self._picks)
         self._come += 1
+        self._input_tokens += asked.input_tokens
+        self._output_tokens += asked.output_tokens
         self._whole.asked += 1
         request = Request(number, asked, asked.at_s, asked.at_s, escalates=escalates)
         self._fronts[self._scene.front].send(request, asked.at_s)
@@ -113,15 +118,17 @@ class _Service:
         """What became of it."""
         engines = {name: engine for front in self._fronts.values() for name, engine in front.engines.items()}
         tallies = {tier: front.tally for tier, front in self._fronts.items()}
-        return Played(self._scene, self._whole, tallies, engines, self._escalated)
+        return Played(
+            self._scene, self._whole, tallies, engines, (self._input_tokens, self._output_tokens), self._escalated
+        )
 
 
 def _front(stage: Stage, calendar: Calendar, answered: Callable[[Request, float, float], None]) -> Front:
     context_tokens = min((crew.limits.context_tokens for crew in stage.crews), default=0)
     front = Front(context_tokens, calendar, Tally(stage.goal), answered)
-    pool = Prefixes(sum(crew.prefix_blocks * len(crew.names) for crew in stage.crews))
+    pool = Prefixes(sum(crew.prefix_blocks * len(crew.engines) for crew in stage.crews))
     for crew in stage.crews:
-        for name in crew.names:
+        for name in crew.engines:
             prefixes = pool if stage.shared_prefixes else Prefixes(crew.prefix_blocks)
             front.add(name, crew.round_trip_s, _maker(crew, calendar, prefixes))
     return front

@@ -20,11 +20,19 @@ class Crew:
     names: tuple[str, ...]  # of the replicas, as the route table has them
     where: str  # pool
     what: str  # model, quantization, engine and chips, for people
-    pace: Pace
-    limits: Limits
+    pace: Pace  # of one data rank
+    limits: Limits  # of one data rank
     round_trip_s: float = 0.0  # from the gateway to the site and back
     price_per_h: float = 0.0  # of one replica
-    prefix_blocks: int = 0  # of prompts, that fit into what memory one replica has left
+    prefix_blocks: int = 0  # of prompts, that fit into what memory one data rank has left
+    ranks: int = 1  # data ranks of one replica: each has its own queue, slots and cache
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of all that read and decode by themselves: replicas, or the data ranks of each."""
+        if self.ranks == 1:
+            return self.names
+        return tuple(f"{name}/{rank}" for name in self.names for rank in range(self.ranks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +53,5 @@ class Scene:
     front: TierName  # answers first
     stages: dict[TierName, Stage]
     share: float = 0.0  # of what the front answers, that goes on to the teacher
+    planned_tokens: tuple[int, int] = (0, 0)  # prompt and answer of the request that the plan was made for
     weight: float = 1.0  # of its part in the trace, when several services share it

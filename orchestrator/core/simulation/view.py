@@ -33,6 +33,12 @@ def _service(played: Played, seconds: float) -> dict[str, Any]:
         "requests": whole.asked,
         "answered": whole.answered,
         "refused": whole.asked - whole.answered,
+        "meanTokens": {
+            "input": _mean(played.asked_tokens[0], whole.asked),
+            "output": _mean(played.asked_tokens[1], whole.asked),
+            "plannedInput": scene.planned_tokens[0],
+            "plannedOutput": scene.planned_tokens[1],
+        },
         "escalated": {
             "plannedShare": _number(scene.share),
             "requests": played.escalated,
@@ -81,14 +87,14 @@ def _objectives(tally: Tally, goal: Goal) -> dict[str, Any]:
 
 
 def _group(played: Played, crew: Crew, seconds: float) -> dict[str, Any]:
-    engines = [played.engines[name] for name in crew.names]
-    time_s = seconds * len(engines) or 1.0
+    engines = [played.engines[name] for name in crew.engines]
+    time_s = seconds * len(crew.names) or 1.0
     return {
         "pool": crew.where,
         "runs": crew.what,
-        "replicas": len(engines),
-        "slots": crew.pace.slots,
-        "busy": _number(sum(engine.busy_s for engine in engines) / time_s),
+        "replicas": len(crew.names),
+        "slots": crew.pace.slots * crew.ranks,
+        "busy": _number(sum(engine.busy_s for engine in engines) / crew.ranks / time_s),
         "running": _number(sum(engine.running_s for engine in engines) / time_s),
         "longestQueue": max((engine.longest_queue for engine in engines), default=0),
         "cost": _number(_cost(crew, seconds)),
@@ -106,6 +112,10 @@ def _times(times: array[float]) -> dict[str, float] | None:
 
 def _per_million(cost: float, count: int) -> float | None:
     return _number(cost / count * MILLION) if count else None
+
+
+def _mean(tokens: int, requests: int) -> float | None:
+    return _number(tokens / requests) if requests else None
 
 
 def _rate(count: int, seconds: float) -> float | None:

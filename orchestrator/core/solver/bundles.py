@@ -109,9 +109,7 @@ class Bundles:
         by_way += left[model.ways]
         allowed = model.whole()[model.ways] > 0
         for choice in range(len(model.problem.choices)):
-            total += min(
-                by_way[w] for w, way in enumerate(model.problem.ways) if way.choice == choice and allowed[w]
-            )
+            total += min(by_way[w] for w, way in enumerate(model.problem.ways) if way.choice == choice and allowed[w])
         return total - SAFE * abs(total)
 
     def binding(self, prices: Reals) -> Reals:
@@ -126,7 +124,7 @@ class Bundles:
         """What every variable costs beside what its rows pay for it."""
         columns, many = self.whole.columns, self.model.program.variables
         by = np.repeat(np.arange(many), np.diff(columns.start))
-        return self.cost - np.bincount(by, weights=columns.value * prices[columns.index], minlength=many)
+        return self.cost - np.bincount(by, weights=columns.value * prices[columns.where], minlength=many)
 
     def _know(self, need: int, replicas: Wholes) -> None:
         key = (need, replicas.tobytes())
@@ -164,7 +162,7 @@ class Bundles:
                 many = float(replicas[at])
                 spent += many * float(self.cost[variable])
                 for entry in range(columns.start[variable], columns.start[variable + 1]):
-                    row = int(columns.index[entry])
+                    row = int(columns.where[entry])
                     rows[row] = rows.get(row, 0.0) + many * float(columns.value[entry])
             cost.append(spent)
             index.append(np.array(sorted(rows), dtype=np.int32))

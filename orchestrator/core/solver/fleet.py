@@ -15,11 +15,14 @@ from orchestrator.core.solver.levels import scale_of
 from orchestrator.core.solver.model import Model
 from orchestrator.core.solver.ordered import Reals
 from orchestrator.core.solver.program import Answer, Effort, solve_integer, solve_linear
+from orchestrator.core.solver.rooms import Room
+from orchestrator.core.solver.rounding import rounded
 from orchestrator.core.solver.tail import tail_of, whole_of
 
 ROUNDS = 12  # of prices and mixes
 CLOSE = 0.001  # the rounds end when mixes in parts cost so little more than the bound
 FINE = 4000  # steps of a rate, for the bound that is kept
+COARSE = 250  # and for a quick one
 WANTED = 0.007  # the search ends at so small a gap
 TASTE = 1e-4  # what the dislike of a typical replica weighs beside its cost; far below the gap
 # How many columns of each demand of many replicas are searched, how far their counts may be from the relaxation's
@@ -40,7 +43,7 @@ class Found:
     bound: float
 
 
-def search(model: Model) -> Found | None:
+def search(model: Model, space: tuple[Room, ...], *, thorough: bool) -> Found | None:
     """A plan in which all is carried, and its bound; None when the relaxation already shows that there is none."""
     real = model.cost()
     scale = scale_of(real)
@@ -52,18 +55,20 @@ def search(model: Model) -> Found | None:
         return None
     tail = tail_of(model, relaxed.x)
     found = Bundles(model, tail, whole_of(model, tail), cost, -np.inf, relaxed.duals)
+    plan = rounded(model, space, relaxed.x, found.left(found.binding(relaxed.duals)), model.whole())
+    proven = Bundles(model, tail, found.whole, real, -np.inf, relaxed.duals)
+    proven.price(relaxed.duals, FINE if thorough else COARSE)
+    if plan is not None and (not thorough or real @ plan <= proven.bound * (1 + WANTED)):
+        return Found(plan, proven.bound * scale)
     found.price(relaxed.duals)
     growing = found.start()
     for _ in range(ROUNDS):
-        if not found.improve(growing):
+        if not found.improve(growing) or found.value <= found.bound * (1 + CLOSE):
             break
-        if found.value <= found.bound * (1 + CLOSE):
-            break
-    last = growing.solve()
-    proven = Bundles(model, tail, found.whole, real, -np.inf, found.prices)
     proven.price(found.prices, FINE)
-    proven.price(relaxed.duals, FINE)
-    x = _among(found, last, proven.bound)
+    x = _among(found, growing.solve(), proven.bound)
+    if x is None or (plan is not None and real @ plan < real @ x):
+        x = plan
     return Found(x, proven.bound * scale)
 
 
@@ -99,7 +104,7 @@ def _restricted(
     program.lower, program.upper = [lower], [upper]
     cost, matrix = found.columns_of(range(len(found.mixes)))
     taken = program.add_variables(np.zeros(len(cost)), 1.0, integer=True)
-    program.put(matrix.index, np.repeat(taken, np.diff(matrix.start)), matrix.value)
+    program.put(matrix.where, np.repeat(taken, np.diff(matrix.start)), matrix.value)
     effort = Effort(nodes=2_000, checks=checks, gap=WANTED / 4, target=bound * (1 + WANTED))
     answer = solve_integer(program, np.concatenate((found.cost, cost)), effort)
     return None if answer.x is None else found.plain(answer.x)

@@ -57,9 +57,9 @@ def scale_of(cost: Reals) -> float:
     return float(np.median(paid)) if len(paid) else 1.0
 
 
-def hold_levels(model: Model, effort: Effort, upper: Reals | None = None) -> Reals:
+def hold_levels(model: Model, effort: Effort, upper: Reals | None = None, start: Reals | None = None) -> Reals:
     """Optimise the levels before cost one after the other, and hold each by a row; the values reached."""
-    x = model.nothing()
+    x = model.nothing() if start is None else start
     slack = HELD_WITHIN
     for level in model.levels():
         if level @ x > HELD_WITHIN:

@@ -100,8 +100,8 @@ class Model:
         """Values without any replica: always possible, and all is short."""
         x = np.zeros(self.program.variables)
         first: dict[int, int] = {}
-        for at, way in enumerate(self.problem.ways):
-            first.setdefault(way.choice, at)
+        for at, taken in enumerate(self.problem.ways):
+            first.setdefault(taken.choice, at)
         x[self.ways[list(first.values())]] = 1.0
         for _, way, variable in self.shorts:
             x[variable] = 1.0 if way is None or way in first.values() else 0.0
@@ -145,9 +145,9 @@ def build(problem: Ordered, rooms: tuple[Room, ...]) -> Model:
     busy: dict[int, list[Carries]] = defaultdict(list)
     for carried in model.carries:
         busy[carried.column].append(carried)
-    for column, carried in busy.items():
-        own = [model.counts[column], *(c.variable for c in carried)]
-        program.add_row(own, [-1.0, *(c.time for c in carried)], -INFINITE, 0.0)
+    for column, of_column in busy.items():
+        own = [model.counts[column], *(c.variable for c in of_column)]
+        program.add_row(own, [-1.0, *(c.time for c in of_column)], -INFINITE, 0.0)
     for room in rooms:
         _room(model, room, busy)
     return model
@@ -205,10 +205,12 @@ def _bounds(model: Model) -> None:
         free = not problem.demand_ways[i]
         if demand.most is not None and len(own):
             program.add_row(own, 1.0, -INFINITE, float(demand.most))
-        for least, counted in ((demand.least, own), (demand.places, None)):
-            if (counted is None and least < 2) or not least or not (free or asked):
-                continue
-            counted = _places(model, columns[i]) if counted is None else counted  # noqa: PLW2901 built where needed
+        if not free and not asked:
+            continue
+        wanted = [(demand.least, own.tolist())] if demand.least else []
+        if demand.places > 1:
+            wanted.append((demand.places, _places(model, columns[i])))
+        for least, counted in wanted:
             missing = int(program.add_variables(0.0, float(least), integer=False)[0])
             model.missing.append((i, missing))
             row = program.add_row([*counted, missing], 1.0, float(least) if free else 0.0, INFINITE)

@@ -127,5 +127,5 @@ def _useful(
     # A node whose time is shared has use for one replica, however little of its time is left.
     timed = [pools[t.pool].nodes for t in column.takes if pools[t.pool].shared_time]
     alone = sum(min(MOST_REPLICAS, math.ceil(min(1e15, rates_max[d] / c))) for d, c in serves)
-    caps.append(max(min(timed, default=alone), column.now, max(demands[d].least for d in asked), 1))
+    caps.append(max(min(timed, default=alone), column.now, 1, *(demands[d].least for d in asked)))
     return min(caps)

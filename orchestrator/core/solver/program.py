@@ -6,7 +6,7 @@ One thread, one seed, and limits that are counts: the same program always has th
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import highspy
@@ -17,7 +17,7 @@ from orchestrator.core.solver.ordered import Reals, Wholes
 
 INFINITE = highspy.kHighsInf
 TOLERANCE = 1e-9
-FEW_WHOLE = 40  # integer variables; among so few, branching at once is faster than looking for good values first
+FEW_WHOLE = 0.01  # share of variables that are integer; with so few, branching at once is faster than other means
 PLAINLY = {
     "presolve": "off",
     "mip_allow_restart": False,
@@ -30,10 +30,10 @@ PLAINLY = {
 
 
 class Matrix(NamedTuple):
-    """Rows one after the other: where each begins in `index` and `value`."""
+    """Rows one after the other: where each begins in `where` and `value`."""
 
     start: npt.NDArray[np.int32]
-    index: npt.NDArray[np.int32]
+    where: npt.NDArray[np.int32]
     value: Reals
 
 
@@ -53,7 +53,7 @@ class Program:
     variables: int = 0
     rows: int = 0
 
-    def add_variables(self, lower: Any, upper: Any, *, integer: bool) -> Wholes:  # noqa: ANN401 any array-like
+    def add_variables(self, lower: Any, upper: Any, *, integer: bool) -> Wholes:
         """Add variables; their positions."""
         lows, highs = np.broadcast_arrays(np.atleast_1d(np.asarray(lower, float)), np.atleast_1d(upper))
         self.lower.append(lows.astype(float))
@@ -62,7 +62,7 @@ class Program:
         self.variables += len(lows)
         return np.arange(self.variables - len(lows), self.variables)
 
-    def add_rows(self, lower: Any, upper: Any) -> Wholes:  # noqa: ANN401 any array-like
+    def add_rows(self, lower: Any, upper: Any) -> Wholes:
         """Add empty rows; their positions."""
         lows, highs = np.broadcast_arrays(np.atleast_1d(np.asarray(lower, float)), np.atleast_1d(upper))
         self.row_lower.append(lows.astype(float))
@@ -70,12 +70,12 @@ class Program:
         self.rows += len(lows)
         return np.arange(self.rows - len(lows), self.rows)
 
-    def put(self, rows: Any, variables: Any, values: Any) -> None:  # noqa: ANN401 any array-likes
+    def put(self, rows: Any, variables: Any, values: Any) -> None:
         """Add entries to the matrix; those at the same place are summed."""
         r, v, x = np.broadcast_arrays(np.atleast_1d(rows), np.atleast_1d(variables), np.atleast_1d(values))
         self.entries.append((r.astype(np.int64), v.astype(np.int64), x.astype(float)))
 
-    def add_row(self, variables: Any, values: Any, lower: float, upper: float) -> int:  # noqa: ANN401 array-likes
+    def add_row(self, variables: Any, values: Any, lower: float, upper: float) -> int:
         """Add one row with its entries; its position."""
         row = int(self.add_rows(lower, upper)[0])
         self.put(row, variables, values)
@@ -83,8 +83,15 @@ class Program:
 
     def copy(self) -> Program:
         """One to which more can be added while this stays as it is."""
-        blocks = (self.lower, self.upper, self.integer, self.entries, self.row_lower, self.row_upper)
-        return Program(*(list(block) for block in blocks), self.variables, self.rows)  # type: ignore[arg-type]
+        return replace(
+            self,
+            lower=list(self.lower),
+            upper=list(self.upper),
+            integer=list(self.integer),
+            entries=list(self.entries),
+            row_lower=list(self.row_lower),
+            row_upper=list(self.row_upper),
+        )
 
     def matrix(self) -> Matrix:
         """The matrix by rows."""
@@ -92,7 +99,7 @@ class Program:
             return Matrix(np.zeros(self.rows + 1, np.int32), np.zeros(0, np.int32), np.zeros(0))
         rows, variables, values = (np.concatenate(part) for part in zip(*self.entries, strict=True))
         places, first = np.unique(rows * max(1, self.variables) + variables, return_inverse=True)
-        summed = np.bincount(first, weights=values, minlength=len(places))
+        summed: Reals = np.bincount(first, weights=values, minlength=len(places)).astype(np.float64)
         rows, variables = np.divmod(places, max(1, self.variables))
         start = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=self.rows))))
         return Matrix(start.astype(np.int32), variables.astype(np.int32), summed)
@@ -188,7 +195,7 @@ class Growing:
         """Add variables of at least 0, each with its column of the matrix."""
         many = len(cost)
         zero, endless = np.zeros(many), np.full(many, INFINITE)
-        self._highs.addCols(many, cost, zero, endless, len(columns.index), *columns)
+        self._highs.addCols(many, cost, zero, endless, len(columns.where), *columns)
 
     def solve(self) -> Answer:
         """The optimum as it is now."""
@@ -230,7 +237,7 @@ def solve_integer(
     highs.setOptionValue("mip_rel_gap", effort.gap)
     highs.setOptionValue("mip_abs_gap", TOLERANCE)
     highs.setOptionValue("objective_target", effort.target)
-    if sum(int(part.sum()) for part in program.integer) <= FEW_WHOLE:
+    if sum(int(part.sum()) for part in program.integer) <= FEW_WHOLE * program.variables:
         for name, value in PLAINLY.items():
             highs.setOptionValue(name, value)
     _pass(highs, program, cost, upper, integer=True)
@@ -239,7 +246,7 @@ def solve_integer(
 
     checks = itertools.count()
 
-    def enough(event: Any) -> None:  # noqa: ANN401 highspy has no types
+    def enough(event: Any) -> None:
         if next(checks) > effort.checks:
             event.data_in.user_interrupt = True
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 import numpy as np
 
 from orchestrator.core.solver.model import Model
-from orchestrator.core.solver.ordered import Ordered, Reals
+from orchestrator.core.solver.ordered import Ordered, Reals, Wholes
 from orchestrator.core.solver.problem import Solution
 
 WHOLE = 1 - 1e-7  # of a rate; the search's tolerance
@@ -44,7 +44,7 @@ def read(model: Model, x: Reals, bound_per_h: float, proof: str) -> Solution:
     )
 
 
-def money(problem: Ordered, counts: Reals) -> tuple[float, float]:
+def money(problem: Ordered, counts: Wholes) -> tuple[float, float]:
     """Cost and moves of so many replicas by column."""
     cost = sum(c.cost_per_h * int(n) for c, n in zip(problem.columns, counts, strict=True) if n)
     moves = sum(c.move_per_h * abs(int(n) - c.now) for c, n in zip(problem.columns, counts, strict=True))

@@ -13,13 +13,13 @@ from orchestrator.core.solver.ordered import Ordered, Reals, ordered
 from orchestrator.core.solver.problem import Problem, Solution
 from orchestrator.core.solver.program import Effort, solve_integer
 from orchestrator.core.solver.reading import read
-from orchestrator.core.solver.scarce import settle_large
 from orchestrator.core.solver.rooms import Kind, Room, rooms
+from orchestrator.core.solver.scarce import settle_large
 
 Level = Literal["quick", "full"]
 
-FEW_COLUMNS = 400  # so many are searched as they are, to the optimum
-FULL = Effort(nodes=300, checks=400)
+FEW_COLUMNS = 100  # so many are searched as they are, to the optimum
+FULL = Effort(nodes=5_000, checks=1_000)
 QUICK = Effort(nodes=20, checks=50)
 
 
@@ -42,7 +42,7 @@ def solve(problem: Problem, *, effort: Level = "full") -> Solution:
     model = build(arranged, space)
     if len(arranged.columns) <= FEW_COLUMNS:
         return _small(arranged, space, model, QUICK if effort == "quick" else FULL)
-    return _large(model, effort)
+    return _large(space, model, effort)
 
 
 def _small(problem: Ordered, space: tuple[Room, ...], model: Model, effort: Effort) -> Solution:
@@ -56,11 +56,11 @@ def _small(problem: Ordered, space: tuple[Room, ...], model: Model, effort: Effo
     return solution
 
 
-def _large(model: Model, effort: Level) -> Solution:
-    found = search(model)
+def _large(space: tuple[Room, ...], model: Model, effort: Level) -> Solution:
+    found = search(model, space, thorough=effort == "full")
     if found is not None and found.x is not None:
         return read(model, found.x, found.bound + model.offset, "bundles")
-    settled = settle_large(model)
+    settled = settle_large(model, space, thorough=effort == "full")
     return read(model, settled.x, settled.bound + model.offset, "relaxation")
 
 

@@ -13,7 +13,7 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.core.configurations import known_quantization
 from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
-from orchestrator.core.performance.step import predict
+from orchestrator.core.performance.serving import predict
 from orchestrator.core.world import Artifact, Configuration
 
 ROUNDS = 40  # of the search for how many requests run; it halves the error each time

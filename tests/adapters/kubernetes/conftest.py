@@ -20,7 +20,6 @@ from orchestrator.api.site import Site
 from orchestrator.core.world import Configuration, Parallelism, PoolId
 
 API = {"apiVersion": "headwater.dev/v1alpha1"}
-GUESS = {"value": 0.5, "low": 0.4, "high": 0.6, "status": "derived"}
 
 PROFILE: dict[str, Any] = API | {
     "kind": "HardwareProfile",
@@ -67,7 +66,6 @@ ENGINE: dict[str, Any] = API | {
         ],
         "refuses": [{"quantization": "fp8", "why": "block-scaled FP8 needs an Ascend 950"}],
         "environment": {"HCCL_OP_EXPANSION_MODE": "AIV", "HCCL_BUFFSIZE": "1024", "OMP_PROC_BIND": "false"},
-        "speed": {"memory": GUESS, "compute": GUESS, "stepOverhead": "10ms"},
     },
 }
 LATENT = {

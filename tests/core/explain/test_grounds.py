@@ -2,51 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from plans import plan_alone
-from worlds import API, a_catalog, a_profile, a_service, a_site, a_tier, a_world
+from worlds import a_calibration, a_catalog, a_profile, a_service, a_site, a_tier, a_world
 
 from orchestrator.api.calibration import Calibration
 from orchestrator.core.explain.grounds import grounds
-from orchestrator.core.performance.prior import PRIOR
 from orchestrator.core.placement.result import Placed
-
-BAND = {"low": 0.5, "high": 2}
-SPREAD = {"tpot": BAND, "ttft": BAND, "throughput": BAND}
 
 
 def a_score(mape: float) -> dict[str, Any]:
     return {"metric": "tpot", "rows": 9, "mape": mape, "median": mape, "bias": 0, "coverage": 0.8}
 
 
-def a_calibration(**spec: Any) -> Calibration:
-    fields = {"factors": PRIOR.model_dump(mode="json"), "spread": SPREAD, "elsewhere": SPREAD}
-    fields |= {"fittedOn": {"rows": 9, "fitted": [a_score(0.1)], "heldOut": [a_score(0.2)]}}
-    return Calibration.model_validate(
-        {"apiVersion": API, "kind": "Calibration", "metadata": {"name": "lab"}, "spec": fields | spec}
-    )
+FIT = {"rows": 9, "fitted": [a_score(0.1)], "heldOut": [a_score(0.2)]}
 
 
 @pytest.mark.parametrize(
-    ("calibrations", "told"),
+    ("calibration", "told"),
     [
-        pytest.param((), {"calibration": "", "measured": False, "rows": 0, "errors": {}}, id="nobody"),
         pytest.param(
-            (a_calibration(vendor="lab"),),
+            a_calibration("lab", vendor="other"),
+            {"calibration": "", "measured": False, "rows": 0, "errors": {}},
+            id="nobody",
+        ),
+        pytest.param(
+            a_calibration("lab", vendor="lab", fitted_on=FIT),
             {"calibration": "lab", "measured": False, "rows": 9, "errors": {"tpot": 0.2}},
             id="on other programs",
         ),
         pytest.param(
-            (a_calibration(engine="edge"),),
+            a_calibration("lab", engine="edge", fitted_on=FIT),
             {"calibration": "lab", "measured": True, "rows": 9, "errors": {"tpot": 0.2}},
             id="this program on a CPU",
         ),
     ],
 )
-def test_who_measured_the_speed(calibrations: tuple[Calibration, ...], told: dict[str, Any]) -> None:
-    catalog = a_catalog(*calibrations)
+def test_who_measured_the_speed(calibration: Calibration, told: dict[str, Any]) -> None:
+    catalog = replace(a_catalog(), calibrations={"lab": calibration})
     (tier,) = plan_alone([a_service()], catalog, a_world()).tiers
     assert isinstance(tier, Placed)
 

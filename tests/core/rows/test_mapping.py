@@ -69,6 +69,18 @@ def test_a_910c_is_counted_in_dies(cells: dict[str, str], chips: int) -> None:
     assert case.runner.cut.chips == chips
 
 
+def test_many_dies_that_name_no_nodes_are_of_one_superpod() -> None:
+    cells = {"device": "ascend-910c package", "units": "64", "nodes": "", "engine": "cann-recipes"}
+
+    case = a_case(**(BIG | cells))
+    link = case.runner.profile.spec.node_link
+
+    assert case.notes[-1] == "taken as part of a SuperPoD"
+    assert link is not None
+    assert link.group == 768
+    assert case.runner.cut == Parallelism(data=128, expert=True)
+
+
 def test_of_a_split_deployment_the_decoding_half_is_predicted() -> None:
     split = "P DP4 TP8 EP32 / D DP32 TP1 EP32"
 

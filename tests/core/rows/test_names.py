@@ -137,6 +137,22 @@ def test_an_engine_is_that_of_the_chip_or_taken_by_its_name(engine: str, device:
 
 
 @pytest.mark.parametrize(
+    ("engine", "version", "name", "program"),
+    [
+        ("Chitu", "0.3.0", "chitu-0.3", "Chitu 0.3"),
+        ("Chitu", "newest PERFORMANCE.md", "chitu", "Chitu"),
+        ("vLLM", "0.11.0", "vllm", "vLLM"),
+    ],
+)
+def test_a_program_nobody_knows_is_another_one_in_each_version(
+    engine: str, version: str, name: str, program: str
+) -> None:
+    found = a_case(engine=engine, engine_version=version).runner.engine
+
+    assert (found.metadata.name, found.spec.program) == (name, program)
+
+
+@pytest.mark.parametrize(
     ("precision", "model", "quantization", "cache_bytes"),
     [
         ("BF16", "qwen3-8b", "bf16", None),

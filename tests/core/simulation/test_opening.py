@@ -120,6 +120,7 @@ def test_the_answer_is_plain_values_with_every_number_in_its_place() -> None:
     assert (value["requests"], value["seconds"], value["notes"]) == (360, pytest.approx(3590.8, abs=1), ["a note"])
     (service,) = value["services"]
     assert (service["requests"], service["answered"], service["refused"]) == (360, 360, 0)
+    assert service["meanTokens"] == {"input": 10, "output": 3, "plannedInput": 16, "plannedOutput": 16}
     assert service["escalated"] == {"plannedShare": 0.5, "requests": 180, "share": 0.5}
     student, teacher = service["tiers"]
     assert (student["tier"], student["askedPerSecond"]) == ("student", pytest.approx(0.1, rel=0.01))

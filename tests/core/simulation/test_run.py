@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scenes import APace, a_crew, a_scene, a_stage, limits, played
 
 from orchestrator.core.simulation.escalation import escalated, shares
+from orchestrator.core.simulation.pace import RankPace
 from orchestrator.core.simulation.prefixes import BLOCK_TOKENS, Prefixes
 from orchestrator.core.simulation.request import Asked
 from orchestrator.core.simulation.run import play
@@ -39,6 +40,17 @@ def test_a_request_that_all_replicas_refuse_is_refused(queue: int, answered: int
     tally = student(a_crew("a", "b", pace=APace(slots=1), queue=queue), trace=AT_ONCE)
 
     assert (tally.asked, tally.answered, tally.full) == (4, answered, full)
+
+
+def test_data_ranks_of_one_replica_read_and_decode_side_by_side() -> None:
+    crew = a_crew("a", pace=RankPace(APace(slots=4, row_s=0.1), 2), ranks=2, queue=None)  # type: ignore[arg-type]
+
+    tally = student(crew, trace=[Asked(0, 10, 2), Asked(0, 10, 2)])
+
+    assert crew.engines == ("a/0", "a/1")
+    assert crew.pace.slots == 2
+    assert list(tally.ttft_s) == [pytest.approx(0.1)] * 2
+    assert list(tally.tpot_s) == [pytest.approx(0.1 + 2 * 0.1)] * 2  # a step carries the sequences of both ranks
 
 
 def test_a_full_replica_is_passed_over() -> None:

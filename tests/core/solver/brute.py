@@ -200,7 +200,7 @@ def _carrying(
 ) -> tuple[highspy.Highs, dict[str, list[object]]]:
     """What each demand is carried by, as expressions over the time of replicas and nodes."""
     highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)  # noqa: FBT003 its signature
+    highs.setOptionValue("output_flag", False)
     carried: dict[str, list[object]] = {d.name: [highs.addVariable(lb=0.0, ub=0.0)] for d in problem.demands}
     shared = {p.name for p in problem.pools if p.shared_time}
     times: dict[tuple[str, int], list[object]] = {}

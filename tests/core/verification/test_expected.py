@@ -8,7 +8,7 @@ import pytest
 from worlds import a_catalog, a_profile, an_artifact
 
 from orchestrator.core.performance.runner import Runner, Workload
-from orchestrator.core.performance.step import predict
+from orchestrator.core.performance.serving import predict
 from orchestrator.core.verification.expected import Load, Way, expect, runner_of
 from orchestrator.core.world import Configuration, Parallelism, PoolId
 
