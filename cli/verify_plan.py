@@ -114,7 +114,8 @@ def _objectives(slo: Slo) -> Iterator[tuple[str, str, float]]:
 
 
 def _way(group: Group, desk: Desk, artifacts: Mapping[tuple[str, str], Artifact]) -> Way:
-    from orchestrator.core.verification.expected import Way, runner_of
+    from orchestrator.core.runners import runner_of
+    from orchestrator.core.verification.expected import Way
 
     option = group.option
     c, link = option.configuration, desk.sites[option.configuration.pool.site].spec.link

@@ -17,8 +17,8 @@ from orchestrator.api.quantities import MEMORY
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
 from orchestrator.core.allocation import node_of
-from orchestrator.core.configurations import known_quantization
 from orchestrator.core.cuts import has_experts
+from orchestrator.core.runners import known_quantization
 from orchestrator.core.sizing import LONGEST_TOKENS, Question
 from orchestrator.errors import Invalid
 from orchestrator.settings import Settings

@@ -28,8 +28,8 @@ from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import STORAGE, Memory, usable_bytes, whole_bytes
 from orchestrator.core.performance.arithmetic import compute_fact, unknown
-from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.runner import Prediction, Runner
+from orchestrator.core.runners import known_quantization, runner
 from orchestrator.core.world import Configuration, Parallelism, PoolId, World
 
 
@@ -149,22 +149,18 @@ class Ways:
     ) -> Way:
         """One cut over its nodes, compiled once."""
         key = (ask.model_name, quantization, engine.metadata.name, place.pool.profile, cut)
-        architecture = ask.model.spec.architecture
-        if architecture is None:
-            raise ValueError(f"{ask.model_name} has no dimensions")
         if key not in self.compiled:
-            artifact = self.world.artifacts.get((ask.model_name, quantization))
-            runner = Runner(
-                architecture=architecture,
-                quantization=quantization,
-                profile=place.profile,
-                engine=engine,
-                cut=cut[0],
-                nodes=cut[1],
-                needs=artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None,
-                applied=applied(self.catalog.calibrations, engine, place.profile, ask.model_name),
+            self.compiled[key] = compiled_way(
+                runner(
+                    ask.model,
+                    place.profile,
+                    engine,
+                    quantization=quantization,
+                    cut=cut,
+                    catalog=self.catalog,
+                    artifacts=self.world.artifacts,
+                )
             )
-            self.compiled[key] = compiled_way(runner)
         return self.compiled[key]
 
 
@@ -211,11 +207,6 @@ def _no_count(subject: str, catalog: Catalog, place: Place, counts: tuple[int, .
     return Rejected(
         subject, Why.COUNT, f"{', '.join(map(str, takes))} {unit}s in a pod", f"{place.pool.chips} on a node"
     )
-
-
-def known_quantization(name: str) -> Quantization | None:
-    """The quantization of that name, if there is one."""
-    return next((known for known in STORAGE if known == name), None)
 
 
 def _option(ask: Ask, place: Place, runner: Runner, batch: Batch, checkpoint: Checkpoint) -> Option:

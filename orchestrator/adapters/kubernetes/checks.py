@@ -20,8 +20,8 @@ from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool, Site
 from orchestrator.core.allocation import check_count, node_kind, resource_of
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, no_folder
-from orchestrator.core.configurations import known_quantization
 from orchestrator.core.fit import Rejected
+from orchestrator.core.runners import known_quantization
 from orchestrator.core.world import Configuration
 from orchestrator.errors import Invalid, Refused
 

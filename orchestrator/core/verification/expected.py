@@ -6,15 +6,11 @@ One step and one prompt are predicted in `orchestrator.core.performance`; here i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from orchestrator.api.kinds import Catalog
-from orchestrator.core.configurations import known_quantization
-from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.runner import Band, Prediction, Runner, Workload
 from orchestrator.core.performance.serving import predict
-from orchestrator.core.world import Artifact, Configuration
 
 ROUNDS = 40  # of the search for how many requests run; it halves the error each time
 MOST_BUSY = 0.95  # of reading prompts; a wait in front of a server that is busier has no end worth a number
@@ -49,26 +45,6 @@ class Expected:
     output_per_s: Band | None  # None in open loop, where the load decides it
     running: float  # requests in one replica as one of them meets it, itself included; mean over requests
     carried: bool  # the load does not pile up, by the middle prediction
-
-
-def runner_of(configuration: Configuration, catalog: Catalog, artifacts: Mapping[tuple[str, str], Artifact]) -> Runner:
-    """The runner of a configuration that was planned over this catalog, with what its built artifact needs."""
-    c = configuration
-    architecture, engine = catalog.models[c.model].spec.architecture, catalog.engines[c.engine]
-    quantization = known_quantization(c.quantization)
-    if architecture is None or quantization is None:
-        raise ValueError(f"nobody planned {c.model} {c.quantization}")
-    profile, built = catalog.profiles[c.profile], artifacts.get((c.model, c.quantization))
-    return Runner(
-        architecture=architecture,
-        quantization=quantization,
-        profile=profile,
-        engine=engine,
-        cut=c.parallelism,
-        nodes=c.nodes,
-        needs=built.manifest.needs if built and engine.spec.recipe == "edge" else None,
-        applied=applied(catalog.calibrations, engine, profile, c.model),
-    )
 
 
 def expect(ways: Sequence[Way], work: Workload, load: Load) -> Expected:

@@ -9,7 +9,8 @@ from worlds import a_catalog, a_profile, an_artifact
 
 from orchestrator.core.performance.runner import Runner, Workload
 from orchestrator.core.performance.serving import predict
-from orchestrator.core.verification.expected import Load, Way, expect, runner_of
+from orchestrator.core.runners import runner_of
+from orchestrator.core.verification.expected import Load, Way, expect
 from orchestrator.core.world import Configuration, Parallelism, PoolId
 
 WORK = Workload(64, 32)
