@@ -7,6 +7,7 @@ Heavy imports live inside the commands, so that `--help` is instant.
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 
 import typer
@@ -41,6 +42,7 @@ from cli.output import complain
 from runtimes.errors import HeadwaterError, Unavailable
 
 REFUSED, NOT_YET, INTERRUPTED = 1, 3, 130
+SELDOM = 200_000  # objects between two collections: a command is short, and a large plan spends a quarter on them
 HINTS = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some space",
@@ -90,6 +92,7 @@ for command in (*RUNNING, *CATALOG):
 
 def run() -> None:
     """The entry point: every error raised on purpose becomes one message and an exit code."""
+    gc.set_threshold(SELDOM)
     try:
         app()
     except HeadwaterError as exc:

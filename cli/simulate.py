@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -60,8 +59,6 @@ def register(app: typer.Typer) -> None:
         from orchestrator.offline import open_desk
         from orchestrator.settings import read_settings
 
-        if math.isnan(speed):
-            raise Invalid("--speed nan is no number; give how many times as fast requests come, such as 2")
         desk = open_desk(files, read_settings())
         names = sorted(one.metadata.name for one in desk.services)
         for kind, given in (("ModelService", desk.services), ("Site", desk.sites)):

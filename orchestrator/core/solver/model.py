@@ -1,4 +1,4 @@
-"""The placement problem as an integer program, and what its levels cost. Pure; called by `levels` and `fleet`.
+"""The placement problem as an integer program, and what its levels cost. Pure; called by `solve`.
 
 Shares of rates, not rates, are the unit of coverage, so that a service of one request an hour counts as exactly as
 one of a million a second. Columns that serve one demand on nodes of their own are covered by their count alone; the
@@ -14,8 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from orchestrator.core.solver.ordered import Ordered, Reals, Wholes
-from orchestrator.core.solver.program import INFINITE, Program
+from orchestrator.core.solver.program import INFINITE, TOLERANCE, Program
 from orchestrator.core.solver.rooms import Kind, Room
+
+EXACT = 10**8  # units of a node; with more, a sum that is over by one would pass within the search's tolerance
 
 
 class Short(NamedTuple):
@@ -276,8 +278,9 @@ def _groups(model: Model, room: Room, busy: dict[int, list[Carries]]) -> None:
             program.put(rows, there, 1.0)
             program.put(rows, model.counts[part.column], -1.0)
     units = np.array([p.units / room.room for p in room.parts])
+    full = 1.0 if room.room < EXACT else 1.0 - 2 * TOLERANCE
     for group in range(len(groups)):
-        program.add_row([there[group] for there in held], units, -INFINITE, 1.0)
+        program.add_row([there[group] for there in held], units, -INFINITE, full)
     for group in range(len(groups) - 1):  # equal nodes are ordered, or each plan would be found in every order
         if groups[group] == groups[group + 1]:
             pair = [there[group + offset] for offset in (0, 1) for there in held]

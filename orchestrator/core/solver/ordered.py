@@ -6,7 +6,7 @@ What is here is the same for every order of the input, so that what is computed 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ Reals = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
 MOST_REPLICAS = 10**9  # of one column; more than this is nobody's fleet, and counts stay exact in floating point
+BEYOND_REACH = 1e4  # times what all useful replicas together carry: a rate is not told from larger ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,14 @@ def ordered(problem: Problem) -> Ordered:
         served.extend((len(kept), demand, capacity) for demand, capacity in serves)
         kept.append(column)
         upper.append(most)
+    # A demand far beyond all that could ever be carried would make what is carried look like nothing.
+    reach = [0.0] * len(demands)
+    for position, demand, capacity in served:
+        reach[demand] += BEYOND_REACH * capacity * upper[position]
+    reach = [most if most > 0 else math.inf for most in reach]  # what nothing carries is short as it is
+    demands = tuple(replace(d, rate_per_s=min(d.rate_per_s, reach[i])) for i, d in enumerate(demands))
+    ways = [replace(w, rates_per_s={d: min(r, reach[d]) for d, r in w.rates_per_s.items()}) for w in ways]
+    rates_max = [min(rate, reach[d]) for d, rate in enumerate(rates_max)]
     at = np.array([s[:2] for s in served], dtype=np.int64).reshape(-1, 2)
     return Ordered(
         demands=demands,

@@ -1,4 +1,4 @@
-"""How the counts of a pool are kept within what packs into its nodes. Pure; called by `model` and `packing`.
+"""How the counts of a pool are kept within what packs into its nodes. Pure; called by `model` and `seating`.
 
 `sum units <= nodes * room` is exact only when sizes divide each other and the node. Otherwise nodes are counted by
 pattern, or every node (or group of nodes that hold the same) has counts of its own.
@@ -44,7 +44,6 @@ class Room:
         units, room: in the pool's unit divided by what all sizes share.
         patterns: for PATTERNS: by pattern, how many parts of each size (in the order of `sizes`).
         groups: for GROUPS: how many nodes each group has.
-        exact: whether every set of counts that packs is allowed; groups of several nodes allow some only.
     """
 
     pool: Pool

@@ -12,9 +12,10 @@ from orchestrator.core.solver.model import Model, build
 from orchestrator.core.solver.ordered import Ordered, Reals, ordered
 from orchestrator.core.solver.problem import Problem, Solution
 from orchestrator.core.solver.program import Effort, solve_integer
-from orchestrator.core.solver.reading import read
+from orchestrator.core.solver.reading import read, stated
 from orchestrator.core.solver.rooms import Kind, Room, rooms
 from orchestrator.core.solver.scarce import settle_large
+from orchestrator.core.solver.seating import seat
 
 Level = Literal["quick", "full"]
 
@@ -39,10 +40,9 @@ def solve(problem: Problem, *, effort: Level = "full") -> Solution:
     check(problem)
     arranged = ordered(problem)
     space = rooms(arranged)
-    model = build(arranged, space)
-    if len(arranged.columns) <= FEW_COLUMNS:
-        return _small(arranged, space, model, QUICK if effort == "quick" else FULL)
-    return _large(space, model, effort)
+    if len(arranged.columns) > FEW_COLUMNS:
+        return _large(arranged, space, effort)
+    return _small(arranged, space, build(arranged, space), QUICK if effort == "quick" else FULL)
 
 
 def _small(problem: Ordered, space: tuple[Room, ...], model: Model, effort: Effort) -> Solution:
@@ -56,17 +56,33 @@ def _small(problem: Ordered, space: tuple[Room, ...], model: Model, effort: Effo
     return solution
 
 
-def _large(space: tuple[Room, ...], model: Model, effort: Level) -> Solution:
-    found = search(model, space, thorough=effort == "full")
+def _large(problem: Ordered, space: tuple[Room, ...], effort: Level) -> Solution:
+    thorough = effort == "full"
+    wide_space = _as_sums(space, every=True)
+    model = build(problem, wide_space)
+    found = search(model, wide_space, thorough=thorough)
     if found is not None and found.x is not None:
-        return read(model, found.x, found.bound + model.offset, "bundles")
-    settled = settle_large(model, space, thorough=effort == "full")
-    return read(model, settled.x, settled.bound + model.offset, "relaxation")
+        x, bound, proof = found.x, found.bound, "bundles"
+    else:
+        settled = settle_large(model, wide_space, thorough=thorough)
+        x, bound, proof = settled.x, settled.bound, "relaxation"
+    if all(room.kind is not Kind.GROUPS for room in space):
+        return read(model, x, bound + model.offset, proof)
+    counts, carried = seat(model, space, x)
+    return stated(model, x, counts, carried, (bound + model.offset, proof))
+
+
+def _as_sums(space: tuple[Room, ...], *, every: bool) -> tuple[Room, ...]:
+    """Rooms in which nodes are not told apart where there are counts for groups of them."""
+    return tuple(
+        replace(room, kind=Kind.SUM) if room.kind is Kind.GROUPS and (every or not room.exact) else room
+        for room in space
+    )
 
 
 def _wider(problem: Ordered, space: tuple[Room, ...], model: Model, x: Reals, effort: Effort) -> float:
     """What no plan can beat even where nodes are not told apart, as good as x in the levels before cost."""
-    wide = build(problem, tuple(room if room.exact else replace(room, kind=Kind.SUM) for room in space))
+    wide = build(problem, _as_sums(space, every=False))
     for level, own in zip(wide.levels(), model.levels(), strict=True):
         hold(wide, level, float(own @ x) + HELD_WITHIN)
     cost = wide.cost()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from steps import the_factors
+from worlds import a_profile, an_engine
 
-from core.performance.factors import the_factors
 from orchestrator.api.calibration import Calibration, CalibrationSpec, FittedOn, Range, Spread
 from orchestrator.api.document import API_VERSION, Metadata
 from orchestrator.core.performance.lookup import applied
 from orchestrator.core.performance.runner import Applied
-from worlds import a_profile, an_engine
 
 NEAR, FAR = Range(low=0.9, high=1.1), Range(low=0.5, high=2)
 HERE = Spread(tpot=NEAR, ttft=NEAR, throughput=NEAR)
@@ -17,9 +17,7 @@ ELSEWHERE = Spread(tpot=FAR, ttft=FAR, throughput=FAR)
 
 
 def a_calibration(name: str, **scope: str) -> Calibration:
-    spec = CalibrationSpec(
-        **scope, factors=the_factors(), spread=HERE, elsewhere=ELSEWHERE, fitted_on=FittedOn(rows=1)
-    )
+    spec = CalibrationSpec(**scope, factors=the_factors(), spread=HERE, elsewhere=ELSEWHERE, fitted_on=FittedOn(rows=1))
     return Calibration(api_version=API_VERSION, kind="Calibration", metadata=Metadata(name=name), spec=spec)
 
 
@@ -45,7 +43,12 @@ EVERY = (
     ],
 )
 def test_the_most_specific_calibration_holds_and_where_it_was_not_measured_the_band_is_wider(  # noqa: PLR0917
-    program: str, chip: str, vendor: str, model: str | None, found: str, measured: bool  # noqa: FBT001  a table
+    program: str,
+    chip: str,
+    vendor: str,
+    model: str | None,
+    found: str,
+    measured: bool,  # noqa: FBT001  a table
 ) -> None:
     catalog = {one.metadata.name: one for one in EVERY}
 

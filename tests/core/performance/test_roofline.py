@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steps import a_runner, the_factors
+from worlds import a_profile
 
-from core.performance.factors import a_runner, the_factors
 from orchestrator.api.quantization import Quantization
 from orchestrator.core.performance.arithmetic import compute_fact, dense_peak
 from orchestrator.core.performance.compiling import compile_terms
 from orchestrator.core.performance.roofline import Reached, clock, seconds
 from orchestrator.core.performance.terms import Work
 from orchestrator.core.world import Parallelism
-from worlds import a_profile
 
 PER_LAYER = 64 * (4 + 2 * 2) * 16 + 4 * 16 * 64 + 3 * 64 * 128 + 2 * 64
 BODY, HEAD = 2 * PER_LAYER + 64, 1000 * 64

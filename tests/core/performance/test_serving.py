@@ -7,15 +7,15 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steps import a_runner, the_factors
+from worlds import a_profile, an_engine
 
-from core.performance.factors import a_runner, the_factors
 from orchestrator.api.calibration import Range, Spread
 from orchestrator.core.performance.pace import pace
 from orchestrator.core.performance.roofline import clock
 from orchestrator.core.performance.runner import Band, Runner, Speculation, Workload
 from orchestrator.core.performance.serving import predict, predictor, transfer_s
 from orchestrator.core.world import Parallelism
-from worlds import a_profile, an_engine
 
 WIDE = Spread(tpot=Range(low=0.5, high=2), ttft=Range(low=0.8, high=3), throughput=Range(low=0.4, high=1.5))
 WORK = Workload(100, 50)

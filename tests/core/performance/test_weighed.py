@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from steps import a_runner, the_factors
 
-from core.performance.factors import a_runner, the_factors
 from orchestrator.core.performance.case import Case
 from orchestrator.core.performance.roofline import clock
 from orchestrator.core.performance.runner import Runner, Workload
@@ -61,13 +61,14 @@ def test_a_burst_in_waves_takes_as_much_longer() -> None:
     once = figures(a_case(load="burst", concurrency=8, prompts=8), the_factors())
     often = figures(a_case(load="burst", concurrency=8, prompts=80), the_factors())
 
-    assert often.output_per_s == pytest.approx(once.output_per_s, rel=1e-3)
+    assert often.output_per_s == pytest.approx(once.output_per_s, rel=1e-2)
     assert often.ttft_s > 4 * once.ttft_s
 
 
 def test_answers_of_different_lengths_leave_the_engine_half_empty_and_short_ones_wait_longer() -> None:
-    equal = figures(a_case(load="burst", prompts=8), the_factors())
-    varied = figures(a_case(load="burst", prompts=8, varied=True), the_factors())
+    runner = a_runner(program="SGLang")
+    equal = figures(a_case(runner, load="burst", concurrency=64, prompts=64), the_factors())
+    varied = figures(a_case(runner, load="burst", concurrency=64, prompts=64, varied=True), the_factors())
 
     assert varied.output_per_s < equal.output_per_s
     assert varied.tpot_s > equal.tpot_s

@@ -74,3 +74,26 @@ def _choice(rng: random.Random, demands: list[str]) -> Choice:
         for i in range(rng.randint(1, 3))
     )
     return Choice("cascade", ways)
+
+
+def middling(seed: int) -> Problem:
+    """Twenty services on eight pools of chips, with more columns than are searched one by one."""
+    rng = random.Random(seed)
+    pools = tuple(Pool(f"p{i}", rng.randint(3, 30), 8) for i in range(8))
+    speeds = [rng.uniform(0.5, 3.0) for _ in pools]
+    prices = [speed * rng.uniform(0.7, 1.4) for speed in speeds]
+    room = sum(speed * pool.nodes * 8 for speed, pool in zip(speeds, pools, strict=True))
+    weights = [rng.lognormvariate(0.0, 1.0) for _ in range(20)]
+    demands, columns = [], []
+    for s, weight in enumerate(weights):
+        name, first = f"s{s:02}", rng.choice((1, 1, 2, 4))
+        demands.append(Demand(name, 0.5 * room * weight / sum(weights)))
+        for at, pool in enumerate(pools):
+            for units in (first, 2 * first):
+                speed = speeds[at] * units**0.95 * rng.uniform(0.8, 1.2)
+                columns.append(
+                    Column(
+                        f"{name}/{pool.name}/{units}", {name: speed}, (Take(pool.name, 1, units),), prices[at] * units
+                    )
+                )
+    return Problem(tuple(demands), pools, tuple(columns))

@@ -13,7 +13,7 @@ from orchestrator.core.performance.prior import PRIOR
 from orchestrator.core.performance.runner import Applied, Runner
 from orchestrator.core.world import Parallelism
 
-NOTHING = {name: 1e-12 for name in ("exchange", "layer", "expert_layer", "step", "sequence", "first")}
+NOTHING = dict.fromkeys(("exchange", "layer", "expert_layer", "step", "sequence", "first"), 1e-12)
 WHOLE = {name: 1.0 for name in Factors.model_fields if name not in NOTHING}
 EXACT = Spread(tpot=Range(low=1, high=1), ttft=Range(low=1, high=1), throughput=Range(low=1, high=1))
 
@@ -24,10 +24,16 @@ def the_factors(**changed: float) -> Factors:
 
 
 def a_runner(
-    *, factors: Factors | None = None, spread: Spread = EXACT, program: str = "vLLM", chip: dict[str, Any] | None = None,
-    dims: dict[str, Any] | None = None, layers: list[dict[str, Any]] | None = None, cut: Parallelism | None = None,
+    *,
+    factors: Factors | None = None,
+    spread: Spread = EXACT,
+    program: str = "vLLM",
+    chip: dict[str, Any] | None = None,
+    dims: dict[str, Any] | None = None,
+    layers: list[dict[str, Any]] | None = None,
+    cut: Parallelism | None = None,
     **fields: Any,
-) -> Runner:  # fmt: skip
+) -> Runner:
     """A dense model of two layers on a chip of 100 GB/s and 10 TFLOPS."""
     applied = replace(Applied(), factors=factors or the_factors(), spread=spread)
     profile = a_profile("npu", kind="npu", **(chip or {}))
