@@ -243,8 +243,7 @@ def _moves(model: Model) -> None:
 
 
 def _room(model: Model, room: Room, busy: dict[int, list[Carries]]) -> None:
-    program, nodes = model.program, float(room.nodes)
-    parts = room.parts
+    program, nodes, parts = model.program, float(room.nodes), room.parts
     own = [model.counts[p.column] for p in parts]
     if room.kind is Kind.SUM:
         units = np.array([p.units * p.nodes / room.room for p in parts])

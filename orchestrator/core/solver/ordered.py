@@ -17,7 +17,7 @@ Reals = npt.NDArray[np.float64]
 Wholes = npt.NDArray[np.int64]
 
 MOST_REPLICAS = 10**9  # of one column; more than this is nobody's fleet, and counts stay exact in floating point
-BEYOND_REACH = 1e4  # times what all useful replicas together carry: a rate is not told from larger ones
+BEYOND_REACH = 100.0  # times what all useful replicas together carry: a rate is not told from larger ones
 
 
 @dataclass(frozen=True, slots=True)
