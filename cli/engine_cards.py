@@ -51,13 +51,10 @@ def print_engine(value: dict[str, Any]) -> None:
         },
     )
     print_reads(value["reads"], value["refuses"])
-    speed = value["speed"]
-    if speed is None:
-        typer.echo("Speed: nobody measured it, so nothing is predicted")
+    if value["calibrations"]:
+        listed("Measured, as calibrations", value["calibrations"])
     else:
-        shares = {f"share of {what} reached": _efficiency(speed[what]) for what in ("memory", "compute")}
-        heading("Speed", {**shares, "time of a step besides": speed["stepOverhead"]})
-        listed("Sources of the speed", sorted({*speed["memory"]["sources"], *speed["compute"]["sources"]}))
+        typer.echo("Speed: nobody measured it, so its band is wide")
     listed("Sources", value["sources"])
 
 
@@ -80,7 +77,3 @@ def _reads(one: dict[str, Any]) -> tuple[str, ...]:
     if one["only"] == "experts":
         only.insert(0, "models with experts")
     return one["quantization"], one["format"], one["flag"], ", ".join(only), one["status"], one["note"]
-
-
-def _efficiency(share: dict[str, Any]) -> str:
-    return f"{share['value']:.0%} ({share['low']:.0%} - {share['high']:.0%}, {share['status']})"

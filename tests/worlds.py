@@ -115,7 +115,11 @@ def an_engine(name: str = "edge", **spec: Any) -> Engine:
 FACTORS = {
     **dict.fromkeys(("weights", "narrow", "experts", "cache", "compute", "expert_compute", "attention"), 0.5),
     **dict.fromkeys(("layer", "expert_layer", "sequence", "first"), "0.01us"),
-    **{"link": 0.7, "exchange": "10us", "step": "1ms", "mixing": 1, "queue": 1},
+    "link": 0.7,
+    "exchange": "10us",
+    "step": "1ms",
+    "mixing": 1,
+    "queue": 1,
 }
 BANDS = {name: {"low": 0.625, "high": 1.25} for name in ("tpot", "ttft", "throughput")}
 

@@ -93,7 +93,7 @@ class Escalation(Part):
     curve: tuple[EscalationPoint, ...] = Field(
         default=(),
         max_length=200,
-        description="measured quality by share; the planner picks the cheapest that meets the target; absent: the budget",
+        description="measured quality by share; the cheapest that meets the target is taken; absent: the budget",
     )
 
 

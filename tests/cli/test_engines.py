@@ -31,7 +31,7 @@ VLLM = an_engine(
     versions="1.0 seen",
     sources=["a manual"],
 )
-QUIET = an_engine("quiet", program="Quiet", recipe=None, reads=[], speed=None, dtypes=[])
+QUIET = an_engine("quiet", program="Quiet", recipe=None, reads=[], dtypes=[])
 RUNNER = CliRunner()
 
 

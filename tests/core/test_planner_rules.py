@@ -17,8 +17,8 @@ from orchestrator.api.site import Pool
 from orchestrator.core.allocation import accepted_counts, check_count, resource_of
 from orchestrator.core.asks import asks
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
-from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.cuts import cuts_of
+from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import usable_bytes, whole_bytes
 from orchestrator.core.performance.arithmetic import compute_fact
@@ -168,10 +168,10 @@ def test_rule_7_modelslim_weights_need_a_flag_and_compressed_tensors_do_not() ->
 
 
 def test_rule_8_no_engine_is_planned_at_a_vendors_peak() -> None:
-    speeds = [engine.spec.speed for engine in CATALOG.engines.values() if engine.spec.speed]
+    factors = [one.spec.factors for one in CATALOG.calibrations.values() if one.spec.chip or one.spec.vendor]
 
-    assert speeds
-    assert all(speed.memory.high < 1 and speed.compute.high < 1 for speed in speeds)
+    assert factors
+    assert all(one.weights < 1 and one.compute < 1 for one in factors)
     reached = [profile.spec.reached for profile in CATALOG.profiles.values()]
     shares = [fact.value for one in reached for fact in (one.compute, one.memory) if fact]
     assert shares

@@ -14,6 +14,8 @@ from orchestrator.core.placement.result import Escalated, Group, Placed, Placeme
 from orchestrator.core.policy import Terms
 from orchestrator.core.world import Configuration
 
+ALTERNATIVES = 24  # told of each tier; a large fleet has thousands, and the rest is counted
+
 
 def placement_view(placement: Placement) -> dict[str, Any]:
     """The whole plan. Prices are per hour in the unit the sites' prices are written in."""
@@ -74,7 +76,8 @@ def _placed(tier: Placed) -> dict[str, Any]:
         "shortPerSecond": round(tier.short_per_s, 6),
         "licence": terms_view(tier.terms),
         "groups": [_group(group) for group in tier.groups],
-        "alternatives": [option_view(option) for option in tier.dearer],
+        "alternatives": [option_view(option) for option in tier.dearer[:ALTERNATIVES]],
+        "moreAlternatives": max(0, len(tier.dearer) - ALTERNATIVES),
         "rejected": [rejection_view(rejected) for rejected in nearest(tier.rejections)],
     }
 
@@ -117,8 +120,13 @@ def _better(chosen: Option, after: Option) -> str:
         return f"and {c.quantization} loses less than {other.quantization}"
     if chosen.chips != after.chips:
         return f"on {chosen.chips} instead of {after.chips} chips"
+    rate, less = (o.prediction.requests_per_s.mid for o in (chosen, after))
     alone, slower = (o.prediction.single_stream_tpot_s.mid for o in (chosen, after))
-    return f"and {time(alone)} per token alone against {time(slower)}"
+    if alone < slower:
+        return f"and {time(alone)} per token alone against {time(slower)}"
+    if rate > less:
+        return f"and a replica carries {rate:.3g}/s instead of {less:.3g}/s"
+    return "and first in order"
 
 
 def _mixed(tier: Placed) -> str:

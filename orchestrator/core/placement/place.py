@@ -135,11 +135,10 @@ def _gave_up(ask: Ask, groups: tuple[Group, ...], ranked: list[Option], left: in
     if len(sites) < bounds.sites:
         yield f"replicas at {len(sites)} of at least {bounds.sites} sites"
     worst = max((group.option.lost_bits for group in groups), default=0)
-    for first in ranked[:1]:
-        if worst <= first.lost_bits:
-            continue
+    first = ranked[0] if ranked else None
+    if first is not None and worst > first.lost_bits and left < replicas_for(ask, first):
         c, replicas = first.configuration, replicas_for(ask, first)
-        yield (f"{c.quantization} on {c.pool}, its first choice alone: room for {left} of {replicas} beside the others")
+        yield f"{c.quantization} on {c.pool}, its first choice alone: room for {left} of {replicas} beside the others"
 
 
 def _escalations(wanted: list[Wanted], solution: Solution) -> Iterable[Escalated]:

@@ -71,6 +71,9 @@ class Bundles:
         tail, model = self.tail, self.model
         prices = self.binding(prices)
         left = self.left(prices)
+        if not tail.demands:
+            self._prove(prices, left, np.zeros(0))
+            return
         own = model.counts[np.maximum(tail.columns, 0)]
         there = tail.columns >= 0
         price = np.where(there, np.maximum(left[own], 0.0), np.inf)
@@ -80,9 +83,7 @@ class Bundles:
         rows = np.array([at for at, _, _ in tail.needs], dtype=np.int64)
         steps = np.ceil(needed * grid - 1e-9).astype(np.int64)
         least = np.maximum(found.least[steps, rows], needed * straight[rows])
-        bound = self._lagrange(prices, left, least)
-        if bound > self.bound:
-            self.bound, self.prices = bound, prices
+        self._prove(prices, left, least)
         most = np.where(there, model.problem.upper[np.maximum(tail.columns, 0)], 0)
         for need in dict.fromkeys(needed.tolist()):
             these = np.flatnonzero(needed == need)
@@ -91,6 +92,12 @@ class Bundles:
             replicas = mixes(found, tail.shares, price, most, wanted)
             for position in these.tolist():
                 self._know(position, replicas[rows[position]])
+
+    def _prove(self, prices: Reals, left: Reals, least: Reals) -> None:
+        """Keep the bound of the prices where it is the best so far."""
+        bound = self._lagrange(prices, left, least)
+        if bound > self.bound:
+            self.bound, self.prices = bound, prices
 
     def _lagrange(self, prices: Reals, left: Reals, least: Reals) -> float:
         """What all rows are worth at the prices, and the least that every variable and every need adds to it."""

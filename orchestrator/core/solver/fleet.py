@@ -28,6 +28,7 @@ TASTE = 1e-4  # what the dislike of a typical replica weighs beside its cost; fa
 # How many columns of each demand of many replicas are searched, how far their counts may be from the relaxation's
 # (a part of the count, and so many more), and how often the search may ask whether to go on.
 WIDTHS = ((4, 0.05, 3, 60), (10, 0.5, 10, 120), (10**6, 1e6, 10**6, 300))
+SEARCHABLE = 5_000  # variables; among more, a search without such limits takes minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _among(found: Bundles, last: Answer, bound: float) -> Reals | None:
     """The best plan among the mixes found and the columns nearly worth their price; wider until there is one."""
     if last.x is None or last.duals is None:
         return None
-    for width in WIDTHS:
+    for width in WIDTHS if found.model.program.variables <= SEARCHABLE else WIDTHS[:-1]:
         x = _restricted(found, last.x, last.duals, bound, width)
         if x is not None:
             return x

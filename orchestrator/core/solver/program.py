@@ -194,6 +194,8 @@ class Growing:
     def add(self, cost: Reals, columns: Matrix) -> None:
         """Add variables of at least 0, each with its column of the matrix."""
         many = len(cost)
+        if not many:
+            return
         zero, endless = np.zeros(many), np.full(many, INFINITE)
         self._highs.addCols(many, cost, zero, endless, len(columns.where), *columns)
 
