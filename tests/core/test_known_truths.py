@@ -6,11 +6,15 @@ from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
+from worlds import a_service, a_site, a_tier, a_world
 
 from orchestrator.adapters.catalog import read_catalog
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool
 from orchestrator.core.allocation import node_of
+from orchestrator.core.cache import kv_bytes_per_token
+from orchestrator.core.placement.place import place
+from orchestrator.core.placement.result import Placed
 from orchestrator.core.sizing import Question
 from orchestrator.core.sizing_view import fit_view
 
@@ -145,3 +149,23 @@ def test_every_model_of_the_catalog_gets_an_answer_or_a_reason(model: str, chip:
     assert all(no["need"] and no["have"] for no in view["rejected"])
     if view["fits"] and "quantization" in view:
         assert view["quantization"] in get_args(Quantization)
+
+
+def test_deepseek_r1_is_placed_on_eight_h20_where_a_rule_of_thumb_says_no() -> None:
+    """1.2 x weights + 2 GiB would ask for 771 GiB of 8 x 96 GB; it was measured to run there."""
+    site = a_site("cloud", {"profile": "nvidia-h20", "memory": "96GiB", "chips": 8, "price": "14/h"})
+    teacher = a_tier("deepseek-r1", quantization=("fp8",), context=4096)
+
+    (tier,) = place([a_service(student=None, teacher=teacher)], read_catalog(), a_world(site)).tiers
+
+    assert isinstance(tier, Placed)
+    assert [(group.option.chips, group.replicas) for group in tier.groups] == [(8, 1)]
+    assert "nvidia-h20 peak fp8" in tier.groups[0].option.unverified
+
+
+def test_the_latent_cache_of_deepseek_keeps_rank_and_position_of_each_token() -> None:
+    """512 + 64 numbers in each of 61 layers, not twice the width of a head."""
+    architecture = read_catalog().models["deepseek-r1"].spec.architecture
+
+    assert architecture is not None
+    assert kv_bytes_per_token(architecture, 1) == 61 * 576

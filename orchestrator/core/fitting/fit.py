@@ -1,4 +1,4 @@
-"""Calibrations from measured rows: one for everything, each vendor, each program on its chips, each on one chip. Pure.
+"""Calibrations from measured rows: for everything, a vendor, a program on its chips, one chip, one model there. Pure.
 
 Each is pulled toward the one above it, so that a program with few rows keeps what others taught. How far off a
 calibration is comes from rows that did not take part: each model (DeepSeek-V3 and R1 are one) is predicted by factors
@@ -34,7 +34,7 @@ FIGURES = ("tpot_s", "ttft_s", "output_per_s", "total_per_s")
 SPREAD: tuple[Metric, ...] = ("tpot", "ttft", "throughput")
 DIGITS = 4
 TIMES = frozenset({"exchange", "layer", "expert_layer", "step", "sequence", "first"})
-LEVELS = 4  # everything, a vendor, a program on its chips, one chip
+LEVELS = 5  # everything, a vendor, a program on its chips, one chip, one model there
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ def fit(cases: Sequence[Case], parents: Sequence[Calibration] = ()) -> tuple[Cal
                     engine=scope.engine,
                     vendor=scope.vendor,
                     chip=scope.chip,
+                    model=scope.model,
                     factors=_factors(whole[scope]),
                     spread=spread,
                     elsewhere=elsewhere,
@@ -114,7 +115,7 @@ def cross_validate(cases: Sequence[Case], parents: Sequence[Calibration] = ()) -
             spreads[scope] = _spread(rows, held[scope.level], others, above)
         for index, case in enumerate(rows.cases):
             if case.group == group:
-                found += _scored(rows, held[LEVELS - 1], [index], spreads[scope_of(case)])
+                found += _scored(rows, held[LEVELS - 1], [index], spreads[_at(rows, index, LEVELS - 2)])
     return tuple(found)
 
 
@@ -126,7 +127,7 @@ def _rows(cases: Sequence[Case], parents: Sequence[Calibration]) -> _Rows:
     scopes = scopes_of(cases)
     narrow = [scope_of(case) for case in cases]
     inside = {scope: np.array([_within(one, scope) for one in narrow]) for scope in scopes}
-    given = {Scope(one.spec.vendor, one.spec.engine, one.spec.chip): one for one in parents if one.spec.model is None}
+    given = {Scope(one.spec.vendor, one.spec.engine, one.spec.chip, one.spec.model): one for one in parents}
     known = {scope: _logs(given[scope].spec.factors) for scope in scopes if scope in given}
     return _Rows(tuple(cases), table_of(cases), measured(cases, weights_of(cases)), scopes, inside, known)
 
@@ -136,6 +137,7 @@ def _within(narrow: Scope, scope: Scope) -> bool:
         scope.vendor in (None, narrow.vendor)
         and scope.engine in (None, narrow.engine)
         and scope.chip in (None, narrow.chip)
+        and scope.model in (None, narrow.model)
     )
 
 
@@ -204,7 +206,7 @@ def _held_out(rows: _Rows, whole: Mapping[Scope, Array]) -> tuple[dict[int, Figu
 
 def _at(rows: _Rows, index: int, level: int) -> Scope:
     scope = scope_of(rows.cases[index])
-    while scope.level > level:
+    while scope.level > level or scope not in rows.inside:
         scope = scope.parent
     return scope
 

@@ -32,8 +32,10 @@ DEVIATIONS = {
 }
 """How much the logarithm of a factor differs between a group and its parent, before any row is seen."""
 
-CLOSER = (1.0, 1.0, 2.0, 3.0)
-"""How much more than that a level is held to the one above: everything, vendor, program, chip."""
+CLOSER = (1.0, 1.0, 2.0, 3.0, 0.5)
+"""How much more than that a level is held to the one above: everything, vendor, program, chip, model."""
+
+LEAST = 4  # rows of a model on a chip and program, from which on it gets factors of its own
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -43,15 +45,18 @@ class Scope:
     vendor: str | None = None
     engine: str | None = None
     chip: str | None = None
+    model: str | None = None
 
     @property
     def level(self) -> int:
-        """0 for everything, 3 for one program on one chip."""
-        return sum(part is not None for part in (self.vendor, self.engine, self.chip))
+        """0 for everything, 3 for one program on one chip, 4 for one model there."""
+        return sum(part is not None for part in (self.vendor, self.engine, self.chip, self.model))
 
     @property
     def parent(self) -> Scope:
         """The scope above; that of everything is its own."""
+        if self.model is not None:
+            return Scope(self.vendor, self.engine, self.chip)
         if self.chip is not None:
             return Scope(self.vendor, self.engine)
         return Scope(self.vendor) if self.engine is not None else Scope()
@@ -59,21 +64,21 @@ class Scope:
     @property
     def name(self) -> str:
         """As a document is called."""
-        parts = [part for part in (self.engine, self.chip or self.vendor) if part]
+        parts = [part for part in (self.engine, self.chip or self.vendor, self.model) if part]
         return re.sub(r"[^a-z0-9.]+", "-", " ".join(parts).lower()).strip("-.")[:63] or "anything"
 
 
 def scope_of(case: Case) -> Scope:
     """The narrowest scope of a case."""
     spec = case.runner.profile.spec
-    return Scope(spec.vendor, case.runner.engine.spec.program, case.runner.profile.metadata.name)
+    return Scope(spec.vendor, case.runner.engine.spec.program, case.runner.profile.metadata.name, case.model)
 
 
 def scopes_of(cases: Sequence[Case]) -> tuple[Scope, ...]:
-    """Every scope that some case falls into, wider ones first."""
+    """Every scope that some case falls into, wider ones first; a model's own only with `LEAST` rows."""
     found: set[Scope] = set()
-    for case in cases:
-        scope = scope_of(case)
+    for narrow, rows in Counter(scope_of(case) for case in cases).items():
+        scope = narrow if rows >= LEAST else narrow.parent
         while scope.level:
             found.add(scope)
             scope = scope.parent
@@ -82,7 +87,7 @@ def scopes_of(cases: Sequence[Case]) -> tuple[Scope, ...]:
 
 def weights_of(cases: Sequence[Case]) -> list[float]:
     """How much each row counts: rows of one model on one chip and program say much the same, so they share."""
-    together = [(case.group, scope_of(case), case.quality) for case in cases]
+    together = [(case.group, scope_of(case).parent, case.quality) for case in cases]
     count = Counter(together)
     return [
         count[key] ** -0.5 * (SILICON if case.quality == "silicon" else 1.0)

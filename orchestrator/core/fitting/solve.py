@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-TOLERANCE = 0.35  # error of a logarithm beyond which a figure counts less and less
+TOLERANCE = 0.25  # error of a logarithm beyond which a figure counts less and less
 ROUNDS = 30
 STILL = 3e-3  # movement of a logarithm that is none
 NUDGE = 1e-4
@@ -74,7 +74,7 @@ def measured(cases: Sequence[Case], weight: Sequence[float]) -> Measured:
     )
 
 
-RATE_WEIGHT = 0.3  # of a throughput beside a time per token of the same row
+RATE_WEIGHT = 0.2  # of a throughput beside a time per token of the same row
 FIRST_WEIGHT = 0.05  # of a first token, which is mostly queueing
 
 

@@ -21,6 +21,7 @@ WIDE = 2  # bytes of a number that chips exchange, and of weights that a quantiz
 DISPATCHED_BYTES = 3  # of one number sent to an expert and back: one byte out, two back
 NARROW = 0.5  # power of a narrow type's peak over the wide one's that programs reach
 DEPTH = 4  # guesses made one after the other; what more are guessed are branches of a tree
+NETWORK_REACHED = 0.7  # of the bandwidth between nodes, where the profile does not say
 ROUNDS = 3  # an exchange among eight chips counts as one: three doublings
 LEAVES_ATTENTION = frozenset({"nvfp4"})  # releases of models with experts keep attention in 16 bits
 
@@ -54,7 +55,7 @@ def compile_terms(runner: Runner) -> Terms:
         narrow=float((dense_peak(runner.profile, runner.quantization) or 0) > wide),
         expert_narrow=float((expert_peak(runner.profile, runner.quantization) or 0) > wide),
         link=(link.bandwidth.value if link else None) or math.inf,
-        network=(network.bandwidth.value if network else None) or math.inf,
+        network=_reachable_network(network),
         layers=layers,
         expert_layers=expert_layers,
         tensor=tensor,
@@ -83,6 +84,11 @@ def _reachable(wide: float, peak: float | None) -> float:
     if peak is None or peak <= wide:
         return wide if peak is None else peak
     return wide * float((peak / wide) ** NARROW)
+
+
+def _reachable_network(network: Link | None) -> float:
+    speed = (network.bandwidth.value if network else None) or math.inf
+    return speed * ((network.efficiency.value if network and network.efficiency else None) or NETWORK_REACHED)
 
 
 def _routed(a: Architecture, group: Layers, each: float) -> Routed:
@@ -159,17 +165,21 @@ def _exchanged(runner: Runner, layers: int, expert_layers: int) -> tuple[float, 
             far = 2 * layers * 2 * (groups - 1) / groups * reduced / within
             faraway += 2 * layers
     if cut.data > 1 and expert_layers:
-        away, beyond = 1 - 1 / cut.chips, max(0.0, 1 - reach / cut.chips)
+        nodes = max(1.0, cut.chips / reach)
         for group in a.layers:
             if group.experts is not None:
-                copies = min(group.experts.per_token, cut.chips)
-                sent = group.count * copies * a.hidden_size * DISPATCHED_BYTES / cut.tensor
-                near += sent * (away - beyond)
-                far += sent * beyond
+                sent = group.count * a.hidden_size * DISPATCHED_BYTES / cut.tensor
+                near += sent * _reached(cut.chips, group.experts.per_token) * (1 - 1 / reach)
+                far += sent * _reached(nodes, group.experts.per_token) * (1 - 1 / nodes)
         rounds += 2 * expert_layers * math.log2(cut.chips) / ROUNDS
-        nearby, faraway = nearby + 2 * expert_layers, faraway + (2 * expert_layers if beyond else 0)
+        nearby, faraway = nearby + 2 * expert_layers, faraway + (2 * expert_layers if nodes > 1 else 0)
     rounds += cut.pipeline - 1
     return near, far, rounds, nearby * _latency(spec.node_link) + faraway * _latency(spec.network)
+
+
+def _reached(places: float, chosen: int) -> float:
+    """How many places a token's experts lie in on average; it is sent to each once."""
+    return places * (1 - (1 - 1 / places) ** chosen)
 
 
 def _latency(link: Link | None) -> float:

@@ -82,7 +82,7 @@ def rates(at: Terms | Peaks, f: Factors | Reached) -> Rates:
         1 / (at.attention_peak * f.compute),
         1 / (at.attention_peak * f.attention),
         1 / (at.link * f.link),
-        1 / (at.network * f.link),
+        1 / at.network,
         f.exchange,
         f.layer,
         f.expert_layer,

@@ -23,7 +23,7 @@ from orchestrator.core.solver.problem import Solution
 from orchestrator.core.solver.solve import solve
 from orchestrator.core.world import TierName, World
 
-EPSILON = 1e-6  # of a rate: what is less short than this is carried
+EPSILON = 1e-5  # of a rate: what is less short than this is carried
 
 
 def place(services: Iterable[ModelService], catalog: Catalog, world: World) -> Placement:

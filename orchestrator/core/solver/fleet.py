@@ -6,11 +6,11 @@ searched in a second and holds a plan within the gap that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orchestrator.core.solver.bundles import Bundles
+from orchestrator.core.solver.bundles import SAFE, Bundles
 from orchestrator.core.solver.levels import scale_of
 from orchestrator.core.solver.model import Model
 from orchestrator.core.solver.ordered import Reals
@@ -27,8 +27,10 @@ WANTED = 0.007  # the search ends at so small a gap
 TASTE = 1e-4  # what the dislike of a typical replica weighs beside its cost; far below the gap
 # How many columns of each demand of many replicas are searched, how far their counts may be from the relaxation's
 # (a part of the count, and so many more), and how often the search may ask whether to go on.
-WIDTHS = ((4, 0.05, 3, 60), (10, 0.5, 10, 120), (10**6, 1e6, 10**6, 300))
-SEARCHABLE = 5_000  # variables; among more, a search without such limits takes minutes
+WIDTHS = ((4, 0.05, 3, 60), (10, 0.5, 10, 120))
+WITHOUT = Effort(nodes=500, checks=100)  # of the search without bundles, where those found do not go together
+ENOUGH, REFINED = 0.01, 3_000  # a gap above this is worth a search of all, in a program of so many variables
+NEAR = 6  # columns of each demand in it that are nearly worth their price, beside those in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,10 @@ def search(model: Model, space: tuple[Room, ...], *, thorough: bool) -> Found | 
     x = _among(found, growing.solve(), proven.bound)
     if x is None or (plan is not None and real @ plan < real @ x):
         x = plan
+    if x is not None and model.program.variables <= REFINED and real @ x > proven.bound * (1 + ENOUGH):
+        answer = solve_integer(model.program, real, replace(WITHOUT, gap=ENOUGH), upper=model.whole(), start=x)
+        bound = max(proven.bound, answer.bound - SAFE * abs(answer.bound))
+        return Found(x if answer.x is None or real @ answer.x > real @ x else answer.x, bound * scale)
     return Found(x, proven.bound * scale)
 
 
@@ -77,11 +83,29 @@ def _among(found: Bundles, last: Answer, bound: float) -> Reals | None:
     """The best plan among the mixes found and the columns nearly worth their price; wider until there is one."""
     if last.x is None or last.duals is None:
         return None
-    for width in WIDTHS if found.model.program.variables <= SEARCHABLE else WIDTHS[:-1]:
+    for width in WIDTHS:
         x = _restricted(found, last.x, last.duals, bound, width)
         if x is not None:
             return x
-    return None
+    return _without(found, last.x, last.duals, bound)
+
+
+def _without(found: Bundles, relaxed: Reals, duals: Reals, bound: float) -> Reals | None:
+    """A plan of the model itself, among the columns in use and those nearly worth their price."""
+    model, problem = found.model, found.model.problem
+    left = found.left(found.binding(duals[: found.whole.first_need]))
+    kept = relaxed[model.counts] > 0
+    for need, replicas in found.mixes:
+        kept[found.tail.columns[found.tail.needs[need][0]][replicas > 0]] = True
+    worth = left[model.counts[problem.served_column]] * problem.scale_per_s[problem.served_demand]
+    order = np.lexsort((worth / problem.capacity_per_s, problem.served_demand))
+    demand = problem.served_demand[order]
+    first = np.searchsorted(demand, demand)
+    kept[problem.served_column[order][np.arange(len(order)) - first < NEAR]] = True
+    upper = model.whole()
+    upper[model.counts[~kept]] = 0.0
+    effort = replace(WITHOUT, gap=WANTED / 4, target=bound * (1 + WANTED))
+    return solve_integer(model.program, found.cost, effort, upper=upper).x
 
 
 def _restricted(

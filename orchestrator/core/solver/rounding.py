@@ -30,19 +30,24 @@ def rounded(
         upper: bounds that the values must keep; those of the program where not given.
     """
     problem = model.problem
-    counts = np.floor(relaxed[model.counts] + NEARLY).astype(np.int64)
+    down = np.floor(relaxed[model.counts] + NEARLY).astype(np.int64)
+    counts = np.zeros(len(down), dtype=np.int64)
     filling = _Filling(model, space, counts, price[model.counts])
-    taken: dict[int, int] = {}
-    for at, offered in enumerate(problem.ways):
-        best = taken.setdefault(offered.choice, at)
-        if relaxed[model.ways[at]] > relaxed[model.ways[best]] + NEARLY:
-            taken[offered.choice] = at
+    taken = _ways(model, relaxed)
     x = np.zeros(model.program.variables)
     shorts = {(short.demand, short.way): short.variable for short in model.shorts}
     missing = dict(model.missing)
     order = np.argsort(problem.served_demand, kind="stable")
     starts = np.searchsorted(problem.served_demand[order], np.arange(len(problem.demands) + 1))
-    for demand in sorted(range(len(problem.demands)), key=lambda d: (-problem.demands[d].priority, d)):
+    by_priority = sorted(range(len(problem.demands)), key=lambda d: (-problem.demands[d].priority, d))
+    begun: set[int] = set()
+    for at, demand in enumerate(by_priority):
+        priority = problem.demands[demand].priority
+        if priority not in begun:  # what is whole in the relaxation first, for all of the priority
+            begun.add(priority)
+            for equal in by_priority[at:]:
+                if problem.demands[equal].priority == priority:
+                    filling.take_over(problem.served_column[order[starts[equal] : starts[equal + 1]]], down)
         entries = order[starts[demand] : starts[demand + 1]]
         ways = problem.demand_ways[demand]
         way = taken[problem.ways[ways[0]].choice] if ways else None
@@ -61,6 +66,16 @@ def rounded(
     return x if _keeps(model, x, bounds) else None
 
 
+def _ways(model: Model, relaxed: Reals) -> dict[int, int]:
+    """By choice, the way that the relaxation takes most of."""
+    taken: dict[int, int] = {}
+    for at, way in enumerate(model.problem.ways):
+        best = taken.setdefault(way.choice, at)
+        if relaxed[model.ways[at]] > relaxed[model.ways[best]] + NEARLY:
+            taken[way.choice] = at
+    return taken
+
+
 class _Filling:
     """Counts that grow while there is room."""
 
@@ -74,7 +89,11 @@ class _Filling:
                 for part in room.parts:
                     units = part.units * part.nodes
                     self.takes.setdefault(part.column, []).append((at, units))
-                    self.left[at] -= units * int(counts[part.column])
+
+    def take_over(self, columns: Wholes, wanted: Wholes) -> None:
+        """Add as many replicas as are wanted, as far as there is room."""
+        for column in columns[wanted[columns] > self.counts[columns]].tolist():
+            self._add(column, max(0, min(int(wanted[column]) - int(self.counts[column]), self._fit(column))))
 
     def fill(self, demand: int, entries: Wholes, rate: float) -> tuple[float, int]:
         """Add what carries the rest for least, as far as there is room; what is short then, and replicas lacking."""

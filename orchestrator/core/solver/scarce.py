@@ -14,7 +14,7 @@ from orchestrator.core.solver.program import Effort, solve_integer, solve_linear
 from orchestrator.core.solver.rooms import Room
 from orchestrator.core.solver.rounding import rounded
 
-SEARCHED = Effort(nodes=200, checks=15, gap=1e-3)
+SEARCHED = Effort(nodes=200, checks=60, gap=1e-4)
 NEAR = 4  # columns of each demand that are searched beside those in use
 
 

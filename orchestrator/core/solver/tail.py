@@ -12,6 +12,7 @@ import numpy as np
 
 from orchestrator.core.solver.model import Model
 from orchestrator.core.solver.ordered import Reals, Wholes
+from orchestrator.core.solver.problem import Demand
 from orchestrator.core.solver.program import INFINITE, Matrix, Program
 
 FEW = 30.0  # replicas; with more the linear relaxation is as good
@@ -42,7 +43,11 @@ def tail_of(model: Model, relaxed: Reals) -> Tail:
     used = np.bincount(by, weights=relaxed[model.counts[served]], minlength=demands)
     simple = np.isin(served, list(model.simple))
     mixed = np.bincount(by, weights=~simple, minlength=demands) > 0
-    chosen = [d for d in model.cover_rows if used[d] < FEW and not mixed[d] and (by == d).any()]
+    chosen = [
+        d
+        for d in model.cover_rows
+        if used[d] < FEW and not mixed[d] and (by == d).any() and not _bounded(problem.demands[d], float(used[d]))
+    ]
     share = np.minimum(problem.capacity_per_s / problem.scale_per_s[by], 1.0)
     entries = [np.flatnonzero(by == d) for d in chosen]
     width = max((len(e) for e in entries), default=0)
@@ -57,6 +62,13 @@ def tail_of(model: Model, relaxed: Reals) -> Tail:
             if needed > 0:
                 needs.append((at, way, needed))
     return Tail(tuple(chosen), columns, shares, tuple(needs))
+
+
+def _bounded(demand: Demand, used: float) -> bool:
+    """Whether the number of replicas or places decides, so that the cheapest mix by capacity would seldom do."""
+    few = demand.least > 1 and used < demand.least + 1
+    many = demand.most is not None and used > demand.most - 1
+    return few or many or demand.places > 1
 
 
 @dataclass(frozen=True, slots=True)

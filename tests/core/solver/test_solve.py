@@ -165,6 +165,33 @@ def test_a_larger_plan_carries_all_within_its_rooms_and_near_its_bound(seed: int
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_a_larger_plan_keeps_bounds_places_and_what_runs(seed: int) -> None:
+    rng = random.Random(seed)
+    plain = middling(seed)
+    problem = replace(
+        plain,
+        columns=tuple(
+            replace(c, now=rng.choice((0, 0, 1, 2)), move_per_h=rng.choice((0.0, 0.1, 1.0)), place=c.takes[0].pool)
+            for c in plain.columns
+        ),
+        demands=tuple(
+            replace(d, least=rng.choice((0, 1, 3)), places=rng.choice((1, 2)), most=rng.choice((None, 40)))
+            for d in plain.demands
+        ),
+    )
+
+    solution = solve(problem)
+
+    for d in problem.demands:
+        own = [c for c in problem.columns if d.name in c.capacity_per_s and c.name in solution.replicas]
+        total = sum(solution.replicas[c.name] for c in own)
+        assert solution.carried_per_s[d.name] == d.rate_per_s
+        assert d.least <= total <= (math.inf if d.most is None else d.most)
+        assert len({c.place for c in own}) >= d.places
+    assert solution.gap <= 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_many_services_on_edge_machines_find_nodes_and_time(seed: int) -> None:
     rng = random.Random(seed)
     pools = tuple(Pool(f"site-{i}", rng.randint(4, 9), 100, shared_time=True) for i in range(6))
