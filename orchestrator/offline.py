@@ -14,7 +14,6 @@ from typing import Any
 
 from orchestrator import wiring
 from orchestrator.adapters.artifacts import DiskArtifacts
-from orchestrator.adapters.cards import card_from_source
 from orchestrator.api.kinds import Catalog, Document, as_json
 from orchestrator.api.load import MAX_BYTES, Loaded, load_bytes
 from orchestrator.api.model import Model
@@ -178,6 +177,8 @@ def _with_names(one: Loaded, cards: dict[str, Model], store: Path, problems: lis
         return one
     named: dict[str, Any] = {}
     for tier, source in _sources(service):
+        from orchestrator.adapters.cards import card_from_source  # noqa: PLC0415  most services name the catalog
+
         try:
             card = card_from_source(_beside(one.file, source.source), source.licence, store)
         except HeadwaterError as exc:

@@ -18,7 +18,7 @@ def catalog(settings: Settings) -> Catalog:
     from orchestrator.adapters.machine import detect
 
     added = settings.home / "catalog"
-    shipped = read_catalog([added] if added.is_dir() else [])
+    shipped = read_catalog([added] if added.is_dir() else [], settings.home / "cache" / "catalog.json")
     return shipped.with_documents([detect(settings.home / "machine.json")])
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.api.calibration import Calibration, CalibrationSpec, Factors, FittedOn, Range, Spread
+from orchestrator.api.calibration import Calibration, CalibrationSpec, Factors, FittedOn, Range, Score, Spread
 from orchestrator.api.document import API_VERSION, Metadata
 from orchestrator.api.quantities import DURATION
 from orchestrator.core.fitting.scopes import Scope, pull_of, scope_of, scopes_of, weights_of
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Chosen = NDArray[np.bool_]
 
 FIGURES = ("tpot_s", "ttft_s", "output_per_s", "total_per_s")
+SHOWN: tuple[Metric, ...] = ("pace", "ttft")  # in a document
 SPREAD: tuple[Metric, ...] = ("tpot", "ttft", "throughput")
 DIGITS = 4
 TIMES = frozenset({"exchange", "layer", "expert_layer", "step", "sequence", "first"})
@@ -71,8 +72,8 @@ def fit(cases: Sequence[Case], parents: Sequence[Calibration] = ()) -> tuple[Cal
         spreads[scope] = spread
         elsewhere = _elsewhere(rows, scope, whole, spread)
         at = _figures(rows, dict.fromkeys(chosen, whole[scope]))
-        fitted = scores(_scored(rows, at, chosen, spread))
-        held_out = scores(_scored(rows, held[scope.level], chosen, spread))
+        fitted = _shown(_scored(rows, at, chosen, spread))
+        held_out = _shown(_scored(rows, held[scope.level], chosen, spread))
         found.append(
             Calibration(
                 api_version=API_VERSION,
@@ -117,6 +118,10 @@ def cross_validate(cases: Sequence[Case], parents: Sequence[Calibration] = ()) -
             if case.group == group:
                 found += _scored(rows, held[LEVELS - 1], [index], spreads[_at(rows, index, LEVELS - 2)])
     return tuple(found)
+
+
+def _shown(scored: Sequence[Scored]) -> tuple[Score, ...]:
+    return tuple(one for one in scores(scored) if one.metric in SHOWN)
 
 
 def _rows(cases: Sequence[Case], parents: Sequence[Calibration]) -> _Rows:

@@ -32,7 +32,7 @@ DEVIATIONS = {
 }
 """How much the logarithm of a factor differs between a group and its parent, before any row is seen."""
 
-CLOSER = (1.0, 1.0, 2.0, 3.0, 0.5)
+CLOSER = (1.0, 0.6, 1.0, 1.5, 0.3)
 """How much more than that a level is held to the one above: everything, vendor, program, chip, model."""
 
 LEAST = 4  # rows of a model on a chip and program, from which on it gets factors of its own

@@ -61,7 +61,7 @@ def calibrated(cases: Sequence[Case], parents: Sequence[Calibration], sources: M
     too_few = tuple(sorted((group, rows) for group, rows in count.items() if rows < LEAST_ROWS))
     if not enough:
         return Calibrated((), too_few)
-    documents = {(one.spec.engine, one.spec.chip): one for one in fit(enough, parents)}
+    documents = {(one.spec.engine, one.spec.chip): one for one in fit(enough, parents) if one.spec.model is None}
     before, held_out = predicted(enough), cross_validate(enough, parents)
     found = []
     for group in sorted(set(map(group_of, enough))):

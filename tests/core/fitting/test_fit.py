@@ -67,7 +67,9 @@ def test_factors_that_rows_were_made_with_are_found_again() -> None:
 
 def test_each_program_gets_its_own_and_what_nobody_measured_gets_the_wider_band() -> None:
     slow = PRIOR.model_copy(update={"weights": 0.3})
-    documents = {one.metadata.name: one.spec for one in fit([*rows(PRIOR), *rows(slow, "Slow")])}
+    documents = {
+        one.metadata.name: one.spec for one in fit([*rows(PRIOR), *rows(slow, "Slow")]) if one.spec.model is None
+    }
 
     assert sorted(documents) == ["anything", "lab", "slow-lab", "slow-npu", "vllm-lab", "vllm-npu"]
     assert (
@@ -84,8 +86,8 @@ def test_few_rows_hardly_move_a_document_that_is_there() -> None:
     parents = fit(rows(PRIOR))
     wild = [replace(row, tpot_s=3 * (row.tpot_s or 1), ttft_s=None, output_per_s=None) for row in rows(PRIOR)[:1]]
 
-    [before] = [one for one in parents if one.spec.chip == "npu"]
-    [after] = [one for one in fit(wild, parents) if one.spec.chip == "npu"]
+    [before] = [one for one in parents if one.spec.chip == "npu" and one.spec.model is None]
+    [after] = [one for one in fit(wild, parents) if one.spec.chip == "npu" and one.spec.model is None]
 
     assert after.spec.factors.weights == pytest.approx(before.spec.factors.weights, rel=0.5)
     assert all(BOUNDS[name][0] <= getattr(after.spec.factors, name) <= BOUNDS[name][1] for name in NAMES)
@@ -138,5 +140,8 @@ def test_scopes_are_nested_and_rows_of_one_model_share_their_weight() -> None:
     some = rows(PRIOR, models=(16, 32))
     lab = Scope("lab")
 
-    assert scopes_of(some) == (Scope(), lab, Scope("lab", "vLLM"), Scope("lab", "vLLM", "npu"))
+    chip = Scope("lab", "vLLM", "npu")
+    models = tuple(Scope("lab", "vLLM", "npu", f"layers-{layers}") for layers in (16, 32))
+    assert scopes_of(some) == (Scope(), lab, Scope("lab", "vLLM"), chip, *models)
+    assert scopes_of(some[:3]) == (Scope(), lab, Scope("lab", "vLLM"), chip)
     assert weights_of(some) == [pytest.approx(10**-0.5)] * 20

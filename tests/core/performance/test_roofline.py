@@ -66,7 +66,8 @@ def test_tensor_ranks_reduce_twice_a_layer_and_data_ranks_send_tokens_to_experts
     work = terms.work(4, 24)
 
     reduced = 2 * 2 * 2 * (1 / 2) * 4 * 64 * 2
-    sent = 2 * 2 * 64 * 3 / 2 * 4 * (3 / 4)
+    met = 4 * (1 - (3 / 4) ** 2)  # chips that the two experts of a token lie on, of four
+    sent = 2 * 64 * 3 / 2 * 4 * met * (3 / 4)
     assert work.link_bytes == pytest.approx(reduced + sent)
     assert work.exchanges == pytest.approx(2 * 2 * 1 / 3 + 2 * 2 * 2 / 3)
     assert work.network_bytes == 0
