@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from orchestrator.api.document import Metadata, Name, Part
-from orchestrator.api.quantities import Duration
+from orchestrator.api.quantities import PLAIN, Duration, Share
 
-Reach = Annotated[float, Field(gt=0, le=4)]
+Reach = Annotated[float, Field(gt=0, le=4), WithJsonSchema(PLAIN | {"minimum": 0, "maximum": 4})]
 """A share of a peak. More than one where a peak is a cautious measurement, as of this very machine."""
 
-Ratio = Annotated[float, Field(gt=0, lt=1000)]
+Ratio = Annotated[float, Field(gt=0, le=1000), WithJsonSchema(PLAIN | {"minimum": 0, "maximum": 1000})]
+"""One figure over another."""
+
+Error = Annotated[float, Field(allow_inf_nan=False), WithJsonSchema(PLAIN)]
+"""An error over what was measured."""
 
 
 class Factors(Part):
@@ -71,10 +75,10 @@ class Score(Part):
         description="pace: time per token, or throughput of rows that have only that"
     )
     rows: int = Field(ge=1, description="rows with this figure")
-    mape: float = Field(ge=0, description="mean of the absolute errors over what was measured")
-    median: float = Field(ge=0, description="half of the absolute errors are smaller")
-    bias: float = Field(description="mean of the signed errors; positive: predicted too much")
-    coverage: float = Field(ge=0, le=1, description="share of the rows inside the predicted band")
+    mape: Error = Field(ge=0, description="mean of the absolute errors over what was measured")
+    median: Error = Field(ge=0, description="half of the absolute errors are smaller")
+    bias: Error = Field(description="mean of the signed errors; positive: predicted too much")
+    coverage: Share = Field(description="share of the rows inside the predicted band")
 
 
 class FittedOn(Part):

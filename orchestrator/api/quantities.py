@@ -124,6 +124,10 @@ POWER = Kind("a power", {"kW": 1e3, "W": 1.0}, "350W")
 SHARE = Kind("a share", {"%": 0.01}, "25%")
 
 
+PLAIN: dict[str, Any] = {"type": "number", "format": "double"}
+"""How a schema says that a number stands for itself, and is no share that may be written as `25%`."""
+
+
 def _share(written: Any) -> float:
     """A share may also be a bare number from 0 to 1."""
     value = written if isinstance(written, int | float) and not isinstance(written, bool) else SHARE.parse(written)

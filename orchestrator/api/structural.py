@@ -4,7 +4,7 @@ Pure. Called by `orchestrator.api.crds` only. A structural schema says the type 
 references. So definitions are written out where they are used, and these forms change:
 
 - `T | None` is an optional property: absent says what null does, and the API server drops a written null.
-- A share (`25%` or 0.25; the only plain number that documents know) and a value that is text or a mapping have more
+- A share (`25%` or 0.25; other plain numbers say that they are doubles) and a value that is text or a mapping have more
   than one type. The API server knows one such case, whole number or text, and 0.25 is neither. They get no type and
   keep unknown fields; bounds still hold for numbers, patterns for texts and required fields for mappings.
 - A mapping with a fixed set of keys is one with any keys and a rule about its keys.
@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.api.quantities import SHARE
+from orchestrator.api.quantities import PLAIN, SHARE
 
 Schema = dict[str, Any]
 Rules = Mapping[str, tuple[tuple[str, str], ...]]
@@ -63,6 +63,11 @@ def structural(model: type[BaseModel], rules: Rules) -> Schema:
     return _Writer(written.get("$defs", {}), rules).write(written, ())
 
 
+def _plain(schema: Schema) -> Schema:
+    """A number that stands for itself."""
+    return {key: schema[key] for key in (*PLAIN, "minimum", "maximum") if key in schema}
+
+
 class _Writer:
     """Writes schemas out with the definitions of one model at hand."""
 
@@ -80,7 +85,7 @@ class _Writer:
         if branches is not None:
             return found | self._either([self._resolved(branch, inside) for branch in branches])
         if schema.get("type") == "number":
-            return found | SHARE_SCHEMA
+            return found | (SHARE_SCHEMA if schema.get("format") != PLAIN["format"] else _plain(schema))
         kind = schema.get("type")
         if kind not in ("object", "array", "string", "integer", "boolean"):
             raise ValueError(f"a structural schema cannot say {sorted(schema)}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.adapters import catalog as module
 from orchestrator.adapters.catalog import read_catalog
 from orchestrator.api.load import load_bytes
 from orchestrator.api.references import check_references
@@ -13,7 +14,13 @@ from orchestrator.errors import InvalidSpec
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 FILES = sorted([*(MANIFESTS / "catalog").rglob("*.yaml"), *(MANIFESTS / "examples").rglob("*.yaml")])
-FOLDERS = {"models": "models", "hardware": "profiles", "engines": "engines", "kubernetes": "clusters"}
+FOLDERS = {
+    "models": "models",
+    "hardware": "profiles",
+    "engines": "engines",
+    "kubernetes": "clusters",
+    "calibrations": "calibrations",
+}
 MODEL = """\
 apiVersion: headwater.dev/v1alpha1
 kind: Model
@@ -88,3 +95,16 @@ def test_every_problem_of_every_file_is_told(tmp_path: Path) -> None:
 
     told = {(Path(problem.file).name, problem.path) for problem in caught.value.problems}
     assert told == {("a.yaml", "metadata.name"), ("b.yaml", ""), ("c.yaml", "kind"), ("missing", "")}
+
+
+def test_what_is_kept_of_the_shipped_catalog_is_the_same_and_never_believed_when_broken(tmp_path: Path) -> None:
+    kept = tmp_path / "cache" / "catalog.json"
+    first = read_catalog(kept=kept)
+
+    again = []
+    for content in (kept.read_bytes(), b"{", b'{"stamp": "old"}', b'[["Model", "x"]]'):
+        kept.write_bytes(content)
+        module._shipped.cache_clear()
+        again.append(read_catalog(kept=kept))
+
+    assert again == [first] * 4

@@ -19,7 +19,7 @@ from orchestrator.adapters.machine import detect
 
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "manifests" / "examples" / "quickstart.yaml"
-REMEMBERED = {"digests", ".locks"}  # of the artifact store: sha256 of files seen before, and empty lock files
+REMEMBERED = {"digests", ".locks", "cache"}  # what was understood before; of artifacts: sha256 and empty lock files
 DROP_FROM_BOUNDING_SET = 24  # of prctl
 DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
 

@@ -38,17 +38,18 @@ def best(
     calibrations: Mapping[str, Calibration], program: str, profile: HardwareProfile, model: str | None = None
 ) -> Calibration | None:
     """The most specific document that matches; of equally specific ones the first by name."""
+    vendor, chip = profile.spec.vendor, profile.metadata.name
     matching = [
         one
-        for _, one in sorted(calibrations.items())
+        for one in calibrations.values()
         if one.spec.engine in (None, program)
-        and one.spec.vendor in (None, profile.spec.vendor)
-        and one.spec.chip in (None, profile.metadata.name)
+        and one.spec.chip in (None, chip)
         and one.spec.model in (None, model)
+        and one.spec.vendor in (None, vendor)
     ]
-    return max(matching, key=_specific, default=None)
+    return min(matching, key=_general, default=None)
 
 
-def _specific(one: Calibration) -> tuple[bool, bool, bool, bool]:
+def _general(one: Calibration) -> tuple[bool, bool, bool, bool, str]:
     spec = one.spec
-    return spec.model is not None, spec.chip is not None, spec.engine is not None, spec.vendor is not None
+    return spec.model is None, spec.chip is None, spec.engine is None, spec.vendor is None, one.metadata.name

@@ -56,6 +56,15 @@ class Times:
     prompt_s: float  # what one prompt adds to the steps it takes part in
 
 
+@dataclass(frozen=True, slots=True)
+class Entering:
+    """Prompts as they enter the engine: in so many pieces each, or several prompts in one step."""
+
+    pieces: float  # steps one prompt takes part in; less than one where several share a step
+    tokens: float  # of prompts in one step
+    seen: float  # tokens that each of them sees on average
+
+
 def predictor(runner: Runner) -> Predictor:
     """Compile a runner. Raises ValueError when the chip's bandwidth is unknown."""
     return Predictor(runner, clock(runner), is_exclusive(runner))
@@ -107,25 +116,42 @@ def times_of(p: Predictor, work: Workload, sequences: float) -> Times:
     running = max(1.0, sequences / ranks)
     answer = max(1, work.output_tokens)
     context = work.input_tokens + answer / 2
-    fresh = max(1.0, work.input_tokens * (1 - work.cached_share))
-    seen = work.input_tokens - fresh / 2
-    pieces = max(1, math.ceil(fresh / chunk_tokens(runner)))
     decode, alone = step_s(running, context), step_s(1, context)
-    if p.exclusive or runner.role != "aggregated":
-        prompt = pieces * step_s(0, 0, fresh / pieces, seen)
-        first = factors.first + prompt + (decode if p.exclusive and sequences > 1 else 0)
-    else:
-        mixed = step_s(running, context, fresh / pieces, seen)
-        prompt = pieces * max(0.0, mixed - decode)
-        first = factors.first + pieces * mixed + (decode / 2 if sequences > 1 else 0)
     if runner.role == "prefill":
-        return Times(first, 0.0, 0.0, ranks / prompt, decode, prompt)
+        one = enter(runner, work, 1)
+        prompt = one.pieces * step_s(0, 0, one.tokens, one.seen)
+        return Times(factors.first + prompt, 0.0, 0.0, ranks / prompt, decode, prompt)
     if runner.role == "decode":
         waited = factors.first + transfer_s(runner, work.input_tokens) + decode
         return Times(waited, decode / yielded, alone / yielded, sequences * yielded / (answer * decode), decode, 0.0)
-    tpot = decode / yielded + factors.mixing * met_share(runner) * (running - 1) * prompt / answer
-    busy = running * prompt + answer * decode / yielded + (0 if p.exclusive else pieces * decode)
-    return Times(first, tpot, alone / yielded, sequences / busy, decode, prompt)
+    steps = answer / yielded
+    entering = enter(runner, work, (running - 1) / steps)
+    others, own = (running - 1) * entering.pieces, max(1.0, entering.pieces)
+    if p.exclusive:
+        read = step_s(0, 0, entering.tokens, entering.seen)
+        more, busy = read, running * entering.pieces * read + steps * decode
+        first = own * read + (decode if sequences > 1 else 0)
+    else:
+        read = step_s(running, context, entering.tokens, entering.seen)
+        others, more = min(others, steps), max(0.0, read - decode)
+        full = running * entering.pieces
+        busy = full * read + max(0.0, steps + own - full) * decode
+        first = own * read + (decode / 2 if sequences > 1 else 0)
+    tpot = decode / yielded + factors.mixing * met_share(runner) * others * more / answer
+    return Times(factors.first + first, tpot, alone / yielded, sequences / busy, decode, entering.pieces * more)
+
+
+def enter(runner: Runner, work: Workload, together: float) -> Entering:
+    """How prompts enter when so many come in the time of a step; a step takes a chunk of tokens at most."""
+    fresh = max(1.0, work.input_tokens * (1 - work.cached_share))
+    seen, chunk = work.input_tokens - fresh / 2, chunk_tokens(runner)
+    if reads_whole(runner):
+        return Entering(1, fresh, seen)
+    if fresh >= chunk:
+        pieces = math.ceil(fresh / chunk)
+        return Entering(pieces, fresh / pieces, seen)
+    together = max(1.0, min(together, chunk / fresh))
+    return Entering(1 / together, fresh * together, seen)
 
 
 def transfer_s(runner: Runner, tokens: float) -> float:

@@ -19,7 +19,7 @@ from orchestrator.api.calibration import Factors
 from orchestrator.core.performance.case import Case
 from orchestrator.core.performance.compiling import compile_terms
 from orchestrator.core.performance.roofline import rates, seconds
-from orchestrator.core.performance.serving import chunk_tokens, is_exclusive, met_share, reads_whole
+from orchestrator.core.performance.serving import enter, is_exclusive, met_share
 from orchestrator.core.performance.terms import Terms, Work
 
 Lengths = tuple[tuple[float, float], ...]
@@ -112,30 +112,6 @@ def weigh(case: Case) -> Sum:
             return _prefill(case, terms)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prompts:
-    """Prompts as they enter the engine: so many pieces each, or so many prompts in one piece."""
-
-    pieces: float  # steps one prompt takes part in; less than one where several share a step
-    tokens: float  # of prompts in one step
-    seen: float
-
-
-def _prompts(case: Case, together: float) -> _Prompts:
-    """At most so many prompts together in one step."""
-    work = case.workload
-    fresh = max(1.0, work.input_tokens * (1 - work.cached_share))
-    seen = work.input_tokens - fresh / 2
-    chunk = chunk_tokens(case.runner)
-    if reads_whole(case.runner):
-        return _Prompts(1, fresh, seen)
-    if fresh >= chunk:
-        pieces = math.ceil(fresh / chunk)
-        return _Prompts(pieces, fresh / pieces, seen)
-    together = max(1.0, min(together, chunk / fresh))
-    return _Prompts(1 / together, fresh * together, seen)
-
-
 def _ranks(case: Case) -> int:
     return case.runner.cut.data * case.runner.cut.pipeline
 
@@ -149,11 +125,12 @@ def _closed(case: Case, terms: Terms) -> Sum:
     if case.runner.role == "decode":
         alone = (Weighed(decode, 1 / yielded, 0, 1, 0, answer / yielded),)
         return Sum(terms, alone, case.concurrency * answer, case.concurrency * (answer + work.input_tokens))
-    p = _prompts(case, (running - 1) * yielded / answer)
+    p = enter(case.runner, case.workload, (running - 1) * yielded / answer)
     exclusive = is_exclusive(case.runner)
     mixed = terms.work(0 if exclusive else running, context, p.tokens, p.seen)
     share = met_share(case.runner)
     others = (running - 1) * p.pieces / answer * share
+    others = others if exclusive else min(others, 1 / yielded)
     own = max(1.0, p.pieces)
     burst = (running - 1) / 2 * p.pieces / (_rounds(case) if share == 1 else 1)
     back = 0.0 if exclusive else 1.0  # of a mixed step, what decoding alone would have taken
@@ -164,7 +141,7 @@ def _closed(case: Case, terms: Terms) -> Sum:
             -back * others,
             0.5 if running > 1 else 0,
             -back * burst,
-            answer / yielded + own * back - back * running * p.pieces,
+            answer / yielded if exclusive else max(0.0, answer / yielded + own - running * p.pieces),
         ),
         Weighed(mixed, 0, others, own, burst, running * p.pieces),
     )
@@ -182,7 +159,7 @@ def _burst(case: Case, terms: Terms) -> Sum:
     answer = max(1, work.output_tokens)
     decoded = answer / yielded  # steps of one answer
     context = work.input_tokens + answer / 2
-    p = _prompts(case, prompts)
+    p = enter(case.runner, case.workload, prompts)
     exclusive = is_exclusive(case.runner)
     back = 0.0 if exclusive else 1.0  # of a step with prompts, what decoding alone would have taken
     reading = terms.work(0 if exclusive else slots / 2, context, p.tokens, p.seen)
@@ -251,7 +228,7 @@ def _step(case: Case, terms: Terms) -> Sum:
 
 def _prefill(case: Case, terms: Terms) -> Sum:
     prompts = max(1.0, case.concurrency / _ranks(case))
-    p = _prompts(case, prompts)
+    p = enter(case.runner, case.workload, prompts)
     reading = terms.work(0, 0, p.tokens, p.seen)
     count = prompts * p.pieces
     steps = (Weighed(reading, 0, 0, max(1.0, p.pieces), max(0.0, count - p.pieces) / 2, count),)

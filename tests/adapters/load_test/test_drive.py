@@ -118,9 +118,13 @@ def test_ctrl_c_keeps_what_was_measured() -> None:
         seen.append(original())
         return seen[-1]
 
-    with serving(answers()) as door, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "Driven", remembered)
-        driven = drive(Endpoint(door.url, "m"), (one for _ in [0] for one in stop_later(seen[0])))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    try:
+        with serving(answers()) as door, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "Driven", remembered)
+            driven = drive(Endpoint(door.url, "m"), (one for _ in [0] for one in stop_later(seen[0])))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
     assert driven.interrupted
     assert [one.fault for one in driven.samples] == [None] * 3

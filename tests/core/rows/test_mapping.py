@@ -94,7 +94,7 @@ def test_of_a_split_deployment_the_decoding_half_is_predicted() -> None:
     ("cells", "load", "lengths", "concurrency"),
     [
         ({"concurrency": "100"}, "burst", (1000, 100), 100),
-        ({"concurrency": "", "num_prompts": "5000"}, "burst", (1000, 100), 417),
+        ({"concurrency": "", "num_prompts": "5000"}, "burst", (1000, 100), 319),
         ({"concurrency": "8"}, "closed", (1000, 100), 8),
         ({"workload": "ShareGPT batch size 4", "concurrency": "11"}, "closed", (1000, 100), 4),
         ({"workload": "BS=2", "concurrency": "7"}, "closed", (1000, 100), 2),
