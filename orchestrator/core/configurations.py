@@ -23,7 +23,7 @@ from orchestrator.core.apart import Unit, units
 from orchestrator.core.asks import Ask
 from orchestrator.core.batches import Batch, Way, batches, compiled_way, context_of, held
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, loss, no_folder, worth_trying
-from orchestrator.core.cuts import cuts_of, show_cut
+from orchestrator.core.cuts import cuts_of, has_experts, show_cut
 from orchestrator.core.doubts import unverified_numbers
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import STORAGE, Memory, usable_bytes, whole_bytes
@@ -132,7 +132,8 @@ class Ways:
                 option = _option(ask, place, one.runner, found, checkpoint)
                 together = max(together, option.prediction.requests_per_s.mid / option.chips)
                 yield option
-        if isinstance(ask.tier, Teacher) and ask.tier.disaggregation == "auto" and place.profile.spec.kind != "cpu":
+        told = engine.spec.apart or (architecture is not None and has_experts(architecture))  # where it would pay most
+        if told and isinstance(ask.tier, Teacher) and ask.tier.disaggregation == "auto" and place.pool.chips > 1:
             for unit in units(ask, compiled, place.pool, place.round_trip_s):
                 if unit.rate_per_chip > together:
                     yield (

@@ -10,7 +10,6 @@ equal length end together.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
