@@ -28,4 +28,4 @@ def test_a_longer_prompt_is_held_against_a_later_first_token(
     assert ["20 in, 10 out" in rows[0], "60 in, 10 out" in rows[1]] == [True, True]
     assert float(bands[0][0]) < float(bands[1][0])
     assert hasattr(planned, "groups")
-    assert float(bands[1][0]) == pytest.approx(planned.groups[0].option.prediction.ttft_s.low * 1000, rel=0.01)
+    assert float(bands[1][0]) == pytest.approx(planned.groups[0].option.prediction.ttft_s.low * 1000, rel=0.1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from typer.testing import CliRunner
-from worlds import a_profile, an_engine, reads
+from worlds import a_calibration, a_profile, an_engine, reads
 
 from cli.catalog import print_document
 from cli.engine_cards import print_engine
@@ -38,7 +38,7 @@ RUNNER = CliRunner()
 @pytest.fixture(autouse=True)
 def catalog(monkeypatch: pytest.MonkeyPatch) -> Catalog:
     chips = [a_profile("npu", kind="npu", engines=["vllm", "quiet"]), a_profile("gpu", kind="gpu", engines=["vllm"])]
-    made = Catalog().with_documents([*chips, VLLM, QUIET])
+    made = Catalog().with_documents([*chips, VLLM, QUIET, a_calibration("fast-vllm", engine="vLLM")])
     monkeypatch.setattr("orchestrator.wiring.catalog", lambda _settings: made)
     return made
 
@@ -96,7 +96,7 @@ def test_an_engine_for_people_says_what_it_reads_and_refuses_and_how_it_is_had()
         "versions: 1.0 seen",
         "models with experts",
         "refuses awq on npu: it cannot be read; take w8a8",
-        "share of memory reached: 50% (40% - 80%, measured)",
+        "fast-vllm",
         "a manual",
     ):
         assert line in text
@@ -107,7 +107,7 @@ def test_an_engine_nobody_measured_says_so() -> None:
 
     assert "not from here yet" in text
     assert "reads nothing that the catalog knows" in text
-    assert "nothing is predicted" in text
+    assert "nobody measured it, so its band is wide" in text
     assert [row["predicted"] for row in value("list")] == [False, True]
 
 

@@ -269,42 +269,6 @@ def test_the_most_sequences_that_meet_the_objective_are_taken() -> None:
     assert (max(by_batch), tight.configuration.sequences) == (8, 4)
 
 
-def test_alike_pools_are_looked_at_once_and_the_no_says_so() -> None:
-    sites = [a_site(f"s{number}", a_pool("npu", nodes=2, chips=2)) for number in range(3)]
-    (ask,) = asks(on_npu("fp8"), a_catalog())
-    assert not isinstance(ask, Rejected)
-
-    _, rejections = enumerate_options(ask, a_catalog(), a_world(*sites))
-
-    assert [no.subject for no in rejections] == ["s0/0 and 2 more like it npu vllm fp8"]
-
-
-def test_a_tier_may_read_and_answer_apart_where_a_recipe_starts_both() -> None:
-    """What is read beside answers slows them; apart, each keeps its objective with fewer chips."""
-    service = a_service(
-        rate="100/s",
-        tokens=(2000, 200),
-        teacher=a_tier(quantization=("bf16",), context=4096, slo={"tpot": "2.5ms"}, replicas={"min": 1, "max": 99}),
-    )
-    big = a_model(dims={"layers": 16, "heads": 16, "kv_heads": 8, "hidden_size": 1024, "intermediate_size": 4096})
-    site = a_world(a_site("lab", a_pool("npu", nodes=8, chips=8)))
-
-    ways = {}
-    for apart in (False, True):
-        catalog = a_catalog(big, an_engine("vllm", apart=apart))
-        (ask,) = asks(service, catalog)
-        assert not isinstance(ask, Rejected)
-        ways[apart] = enumerate_options(ask, catalog, site)
-
-    told = [no for no in ways[False][1] if "apart" in no.subject]
-    taken = [option for option in ways[True][0] if option.apart]
-    together = max(o.prediction.requests_per_s.mid / o.chips for o in ways[True][0] if not o.apart)
-    assert told
-    assert told[0].need == "a recipe for both roles"
-    assert all(option.prediction.requests_per_s.mid / option.chips > together for option in taken)
-    assert len(taken) == len(told)
-
-
 def test_a_built_artifact_is_planned_with_what_it_was_measured_to_need() -> None:
     estimated = the_only(a_service(), world=a_world(artifacts={}))
     measured = the_only(a_service(), world=a_world(artifacts=built(an_artifact(resident=1 << 30))))

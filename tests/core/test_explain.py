@@ -40,7 +40,7 @@ def test_a_placed_tier_has_these_keys() -> None:
     (group,) = placed["groups"]
     assert set(json.loads(json.dumps(placed))) == {
         "service", "tier", "placed", "why", "gaveUp", "replicas", "costPerHour", "demandPerSecond", "shortPerSecond",
-        "licence", "groups", "alternatives", "rejected",
+        "licence", "groups", "alternatives", "moreAlternatives", "rejected",
     }  # fmt: skip
     assert set(group) == {
         "replicas", "costPerHour", "capacityPerSecond", "model", "quantization", "checkpoint", "site", "pool",
