@@ -56,16 +56,12 @@ class Option:
     lost_bits: int  # of most weights against the organisation's own; 0 of what the edge build measures itself
     at_risk: tuple[str, ...]  # objectives met by the middle of the prediction, and not at its 90th percentile
     takes: tuple[tuple[int, int], ...]  # nodes of one replica and chips on each, for each of its roles
+    chips: int  # of one replica, all roles together
     apart: Apart | None = None  # then the configuration is of the replicas that decode
     price_per_h: float = 0.0  # of one replica
     useful_replicas: int = 0  # more of them carry nothing more: the pool's chips are gone, or its machines all busy
     rank: int = 0  # in the order they were found in a pool
     beaten: bool = False  # another way of the same pool carries more for no more chips and loses no more
-
-    @property
-    def chips(self) -> int:
-        """Of one replica, all roles together."""
-        return sum(nodes * each for nodes, each in self.takes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +217,7 @@ def _option(ask: Ask, place: Place, runner: Runner, batch: Batch, checkpoint: Ch
         lost_bits=loss(runner.quantization, ask.model.spec.native) if checkpoint.name else 0,
         at_risk=_at_risk(ask, batch.prediction),
         takes=((runner.nodes, runner.cut.chips // runner.nodes),),
+        chips=runner.cut.chips,
     )
 
 
@@ -248,6 +245,7 @@ def _apart(ask: Ask, place: Place, unit: Unit, checkpoint: Checkpoint) -> Option
     return replace(
         option,
         takes=takes,
+        chips=sum(count * each for count, each in takes),
         apart=Apart(prefill, unit.prefills, unit.decodes, unit.prefill.batch.memory),
     )
 

@@ -12,7 +12,7 @@ from orchestrator.api.site import Pool, Site
 from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
 from orchestrator.core.configurations import Option, Place, Ways
 from orchestrator.core.fit import Rejected, Why
-from orchestrator.core.world import PoolId, World
+from orchestrator.core.world import Configuration, PoolId, World
 
 MIXED = 16  # replicas more than the demand needs, when it is carried by a mix of ways
 
@@ -72,7 +72,9 @@ class Enumeration:
             ]
             options += [_there(option, places[0]) for option in here]
             options += [_there(one, place) for place in places[1:] for one in here if not one.beaten]
-        return tuple(sorted(options, key=lambda o: (o.configuration.pool, o.rank))), tuple(rejections)
+        return tuple(
+            sorted(options, key=lambda o: (o.configuration.pool.site, o.configuration.pool.index, o.rank))
+        ), tuple(rejections)
 
     def _look(self, ask: Ask, place: Place) -> _Found:
         results = list(self.ways.in_pool(ask, place))
@@ -153,10 +155,14 @@ def _there(option: Option, place: Place) -> Option:
     """The option in another pool of the same kind."""
     cpu = place.profile.spec.kind == "cpu"  # its profile is the whole machine, and so is its price
     nodes, free = place.pool.nodes, 1 if cpu else place.pool.chips
+    c = option.configuration
+    there = Configuration(
+        c.model, c.quantization, c.engine, c.profile, place.id, c.parallelism, c.nodes, c.context_tokens, c.sequences
+    )
     apart = option.apart and replace(option.apart, prefill=replace(option.apart.prefill, pool=place.id))
     return replace(
         option,
-        configuration=replace(option.configuration, pool=place.id),
+        configuration=there,
         apart=apart,
         price_per_h=place.pool.price * (1.0 if cpu else option.chips / place.pool.chips),
         useful_replicas=nodes * free // option.chips,

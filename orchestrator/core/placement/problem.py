@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import Escalation
@@ -64,9 +64,9 @@ def problem_of(wanted: Iterable[Wanted], catalog: Catalog, world: World) -> tupl
             name = f"{tier.name} {pool_id} {option.rank:04d}"
             behind[name] = option
             running = now if now is None else now.get(_where(option), 0)
-            column = _column(name, tier, option, takes(option, catalog), running)
             away = AWAY if pools_now and pool_id not in pools_now else 0.0
-            columns.append(replace(column, dislike=column.dislike + away + late[pool_id]))
+            taken = takes(option, catalog)
+            columns.append(_column(name, tier, option, taken, running, beside=away + late[pool_id]))
     demands = tuple(_demand(tier) for tier in tiers)
     return Problem(demands, tuple(pools.values()), tuple(columns), tuple(_choices(tiers))), behind
 
@@ -93,7 +93,9 @@ def _demand(tier: Wanted) -> Demand:
     )
 
 
-def _column(name: str, tier: Wanted, option: Option, taken: tuple[tuple[int, int], ...], now: int | None) -> Column:
+def _column(
+    name: str, tier: Wanted, option: Option, taken: tuple[tuple[int, int], ...], now: int | None, *, beside: float
+) -> Column:
     """A tier of which nothing runs (`now` is None) is started wherever it is best; only what runs is moved."""
     c = option.configuration
     return Column(
@@ -104,7 +106,8 @@ def _column(name: str, tier: Wanted, option: Option, taken: tuple[tuple[int, int
         dislike=PER_BIT * option.lost_bits
         + PER_CHIP * option.chips
         + PER_SECOND * option.prediction.single_stream_tpot_s.mid
-        + PER_RANK * option.rank,
+        + PER_RANK * option.rank
+        + beside,
         place=c.pool.site,
         now=now or 0,
         move_per_h=0.0 if now is None else max(LEAST_MOVE_PER_H, option.price_per_h * MOVE_H),
@@ -172,7 +175,7 @@ def alone(ask: Ask, option: Option) -> tuple[bool, float, int, int, float, tuple
     What carries the demand, the cheapest, what loses least, fewest chips, fastest; then by name.
     """
     c, replicas = option.configuration, replicas_for(ask, option)
-    name = (c.pool, c.quantization, c.engine, c.nodes, c.parallelism.tensor, option.rank)
+    name = (c.pool.site, c.pool.index, c.quantization, c.engine, c.nodes, c.parallelism.tensor, option.rank)
     carried = min(replicas, option.useful_replicas) * option.prediction.requests_per_s.mid
     return (
         carried < ask.rate_per_s,
