@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.adapters.catalog import read_catalog
 from orchestrator.adapters.machine import detect
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,7 @@ class Command:
             capture_output=True,
             text=True,
             cwd=self.folder,
-            env=os.environ
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
             | {"HEADWATER_HOME": str(self.home), "HEADWATER_PORT": str(self.port), "PYTHONPATH": str(ROOT)}
             | {"HF_HUB_OFFLINE": "1", "TERM": "dumb", "COLUMNS": "200"}
             | self.environment,
@@ -128,13 +129,23 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def new_command(machine: bytes) -> Callable[[Path], Command]:
+def understood(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The shipped catalog as the first command keeps it for the next."""
+    kept = tmp_path_factory.mktemp("catalog") / "catalog.json"
+    read_catalog(kept=kept)
+    return kept.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def new_command(machine: bytes, understood: bytes) -> Callable[[Path], Command]:
     """Makes a command with its folders below a path."""
 
     def make(path: Path) -> Command:
         for name in ("home", "folder"):
             (path / name).mkdir()
         (path / "home" / "machine.json").write_bytes(machine)
+        (path / "home" / "cache").mkdir()
+        (path / "home" / "cache" / "catalog.json").write_bytes(understood)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
