@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from orchestrator.core.fitting.table import NAMES
@@ -13,26 +13,26 @@ from orchestrator.core.performance.case import Case
 NOISE = 0.3  # deviation of the logarithm of a figure that physics does not explain
 SILICON = 0.6  # weight of a row of the vendors' own tuned servers beside one that somebody else measured
 DEVIATIONS = {
-    "weights": 0.25,
-    "experts": 0.35,
-    "cache": 0.35,
-    "compute": 0.3,
-    "expert_compute": 0.5,
-    "narrow": 0.3,
+    "weights": 0.8,
+    "experts": 0.2,
+    "cache": 0.7,
+    "compute": 0.6,
+    "expert_compute": 0.25,
+    "narrow": 0.15,
     "attention": 0.35,
     "link": 0.6,
     "exchange": 1.0,
-    "layer": 1.0,
+    "layer": 2.0,
     "expert_layer": 1.0,
-    "step": 1.0,
-    "sequence": 1.0,
+    "step": 2.0,
+    "sequence": 0.5,
     "mixing": 0.35,
     "first": 1.0,
     "queue": 0.7,
 }
 """How much the logarithm of a factor differs between a group and its parent, before any row is seen."""
 
-CLOSER = (1.0, 0.6, 1.0, 1.5, 0.3)
+CLOSER = (1.0, 0.6, 1.0, 0.75, 0.3)
 """How much more than that a level is held to the one above: everything, vendor, program, chip, model."""
 
 LEAST = 4  # rows of a model on a chip and program, from which on it gets factors of its own
@@ -74,11 +74,11 @@ def scope_of(case: Case) -> Scope:
     return Scope(spec.vendor, case.runner.engine.spec.program, case.runner.profile.metadata.name, case.model)
 
 
-def scopes_of(cases: Sequence[Case]) -> tuple[Scope, ...]:
-    """Every scope that some case falls into, wider ones first; a model's own only with `LEAST` rows."""
+def scopes_of(cases: Sequence[Case], known: Collection[Scope] = ()) -> tuple[Scope, ...]:
+    """Every scope that some case falls into, wider ones first; a model's own only with `LEAST` rows, or if known."""
     found: set[Scope] = set()
     for narrow, rows in Counter(scope_of(case) for case in cases).items():
-        scope = narrow if rows >= LEAST else narrow.parent
+        scope = narrow if rows >= LEAST or narrow in known else narrow.parent
         while scope.level:
             found.add(scope)
             scope = scope.parent

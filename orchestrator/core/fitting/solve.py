@@ -29,14 +29,14 @@ STILL = 3e-3  # movement of a logarithm that is none
 NUDGE = 1e-4
 STRIDE = 0.5  # most that a logarithm moves in one round
 BOUNDS = {
-    "weights": (0.05, 1.1),
-    "experts": (0.05, 1.1),
-    "cache": (0.03, 1.1),
-    "compute": (0.03, 1.0),
-    "expert_compute": (0.02, 1.0),
+    "weights": (0.05, 0.95),
+    "experts": (0.05, 0.95),
+    "cache": (0.03, 0.95),
+    "compute": (0.03, 0.95),
+    "expert_compute": (0.02, 0.95),
     "narrow": (0.2, 1.2),
-    "attention": (0.02, 1.0),
-    "link": (0.02, 1.2),
+    "attention": (0.02, 0.95),
+    "link": (0.02, 0.95),
     "exchange": (1e-6, 3e-4),
     "layer": (1e-6, 1e-3),
     "expert_layer": (1e-6, 1e-3),

@@ -21,8 +21,14 @@ WIDE = 2  # bytes of a number that chips exchange, and of weights that a quantiz
 DISPATCHED_BYTES = 3  # of one number sent to an expert and back: one byte out, two back
 NARROW = 0.5  # power of a narrow type's peak over the wide one's that programs reach
 DEPTH = 4  # guesses made one after the other; what more are guessed are branches of a tree
+DEALT = 3  # exchanges of sums that sending tokens to experts, or back, takes as long as: counts go before tokens
 NETWORK_REACHED = 0.7  # of the bandwidth between nodes, where the profile does not say
+LAUNCHED = 10  # programs of a layer with grouped attention: norms, projections, positions, attention, feed-forward
+LAUNCHED_LATENT = 16  # compressing, norms of what is compressed, products with the projections of keys and of values
+LAUNCHED_INDEX = 6  # projections, norm, positions, narrowing, scores, choice of tokens
+LAUNCHED_LINEAR = 14  # convolution, gates, decay, state, norm
 ROUNDS = 3  # an exchange among eight chips counts as one: three doublings
+ONE_BATCH = "Chitu"  # nothing published says that it exchanges one half of a batch while it computes the other
 LEAVES_ATTENTION = frozenset({"nvfp4"})  # releases of models with experts keep attention in 16 bits
 
 
@@ -40,6 +46,7 @@ def compile_terms(runner: Runner) -> Terms:
     else:
         head = p.head * (s.body if spec.place == "edge" else s.head)  # tools for boards store the head narrow too
     layers = sum(group.count for group in a.layers)
+    launched = sum(group.count * _launched(group) for group in a.layers) / LAUNCHED
     expert_layers = sum(group.count for group in a.layers if group.experts)
     spread = cut.tensor * cut.data
     per_link, per_network, exchanges, waited = _exchanged(runner, layers, expert_layers)
@@ -56,7 +63,7 @@ def compile_terms(runner: Runner) -> Terms:
         expert_narrow=float((expert_peak(runner.profile, runner.quantization) or 0) > wide),
         link=(link.bandwidth.value if link else None) or math.inf,
         network=_reachable_network(network),
-        layers=layers,
+        layers=launched,
         expert_layers=expert_layers,
         tensor=tensor,
         data=cut.data,
@@ -76,7 +83,25 @@ def compile_terms(runner: Runner) -> Terms:
         link_bytes=per_link,
         network_bytes=per_network,
         verified=1 + runner.speculation.guessed,
+        overlapped=float(_overlaps(runner)),
     )
+
+
+def _overlaps(runner: Runner) -> bool:
+    """Whether halves of a batch take turns in computing and exchanging, as where experts are dealt over nodes."""
+    cut = runner.cut
+    apart = cut.data > 1 and cut.tensor == 1 and cut.expert and runner.nodes > 1
+    return apart and not runner.engine.spec.program.startswith(ONE_BATCH)
+
+
+def _launched(group: Layers) -> float:
+    """Programs a chip starts for one layer, experts apart, as engines fuse them."""
+    if group.latent is not None:
+        return LAUNCHED_LATENT + (LAUNCHED_INDEX if group.latent.indexer else 0)
+    if group.linear is not None:
+        return LAUNCHED_LINEAR
+    index = group.grouped.indexer if group.grouped is not None else None
+    return LAUNCHED + (LAUNCHED_INDEX if index else 0)
 
 
 def _reachable(wide: float, peak: float | None) -> float:
@@ -133,8 +158,12 @@ def _attended(group: Layers, tensor: int) -> Iterator[Attended]:
         each = 2 * g.heads * (g.head_dim + (g.value_head_dim or g.head_dim))
         yield Attended(n * each, 0, min(g.window or math.inf, _most(g.indexer)))
     elif (m := group.latent) is not None:
-        each = 2 * m.heads * (m.nope_head_dim + m.rope_head_dim + m.value_head_dim)
-        yield Attended(n * each, 0, _most(m.indexer))
+        if m.indexer is None:
+            width = m.nope_head_dim + m.rope_head_dim + m.value_head_dim
+        else:  # chosen tokens differ from query to query: they are read compressed, as in decoding
+            width = 2 * m.kv_lora_rank + m.rope_head_dim
+            yield Attended(_scored(m.indexer, group.count), 0, math.inf)  # every tensor rank has all of it
+        yield Attended(n * 2 * m.heads * width, 0, _most(m.indexer))
     elif (c := group.compressed) is not None:
         each = 4 * c.heads * c.head_dim
         yield Attended(n * each, 0, c.window)
@@ -142,6 +171,11 @@ def _attended(group: Layers, tensor: int) -> Iterator[Attended]:
             yield Attended(n * each / c.tokens_per_entry, 0, _most(c.indexer) * c.tokens_per_entry)
     elif (s := group.linear) is not None:  # the state is written and read once a token
         yield Attended(0, n * 4 * s.value_heads * s.key_dim * s.value_dim, math.inf)
+
+
+def _scored(indexer: Indexer, layers: float) -> float:
+    """Operations of the index of so many layers for one token over one token, in those of a wide type."""
+    return 0.0 if indexer.reused else layers * 2 * indexer.heads * indexer.head_dim / (2 if indexer.key == "fp8" else 1)
 
 
 def _most(indexer: Indexer | None) -> float:
@@ -171,7 +205,7 @@ def _exchanged(runner: Runner, layers: int, expert_layers: int) -> tuple[float, 
                 sent = group.count * a.hidden_size * DISPATCHED_BYTES / cut.tensor
                 near += sent * _reached(cut.chips, group.experts.per_token) * (1 - 1 / reach)
                 far += sent * _reached(nodes, group.experts.per_token) * (1 - 1 / nodes)
-        rounds += 2 * expert_layers * math.log2(cut.chips) / ROUNDS
+        rounds += 2 * expert_layers * DEALT * math.log2(cut.chips) / ROUNDS
         nearby, faraway = nearby + 2 * expert_layers, faraway + (2 * expert_layers if nodes > 1 else 0)
     rounds += cut.pipeline - 1
     return near, far, rounds, nearby * _latency(spec.node_link) + faraway * _latency(spec.network)

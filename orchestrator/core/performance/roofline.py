@@ -94,20 +94,19 @@ def rates(at: Terms | Peaks, f: Factors | Reached) -> Rates:
 def seconds(w: Work, r: Rates) -> Any:
     """Seconds of a step with these amounts; an array where amounts or rates are arrays."""
     p, root = SHARPNESS, 1 / SHARPNESS
-    return (
+    busy = (
         ((w.weight_bytes * r.weight_byte) ** p + (w.weight_operations * r.weight_operation) ** p) ** root
         + ((w.expert_bytes * r.expert_byte) ** p + (w.expert_operations * r.expert_operation) ** p) ** root
         + ((w.cache_bytes * r.cache_byte) ** p + (w.cache_operations * r.decode_operation) ** p) ** root
         + w.attention_operations * r.attention_operation
-        + w.link_bytes * r.link_byte
-        + w.network_bytes * r.network_byte
-        + w.exchanges * r.exchange
-        + w.waited_s
         + w.layers * r.layer
         + w.expert_layers * r.expert_layer
         + w.steps * r.step
         + w.sequences * r.sequence
     )
+    exchanging = w.link_bytes * r.link_byte + w.network_bytes * r.network_byte + w.exchanges * r.exchange + w.waited_s
+    together = (busy**p + exchanging**p) ** root
+    return busy + exchanging + w.overlapped * (together - busy - exchanging)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,19 @@ def chunk_tokens(runner: Runner) -> float:
     return CHUNK_TOKENS if large else SMALL_CHUNK_TOKENS
 
 
+def lanes(runner: Runner, work: Workload, sequences: float) -> float:
+    """Batches that run beside each other: one for each data rank, and several where stages of a pipeline allow it.
+
+    Requests whose prompts enter in one step stay in one batch, and walk through the stages together; where one half of
+    the work is done alone, requests come one by one.
+    """
+    cut = runner.cut
+    if cut.pipeline == 1 or runner.role != "aggregated":
+        return cut.data * cut.pipeline
+    entering = chunk_tokens(runner) / max(1.0, work.input_tokens * (1 - work.cached_share))
+    return cut.data * min(cut.pipeline, max(1.0, sequences / cut.data / max(1.0, entering)))
+
+
 def reads_whole(runner: Runner) -> bool:
     """Whether the engine reads a prompt in one step, however long it is."""
     return runner.engine.spec.recipe == "edge" or runner.profile.spec.place == "edge"
@@ -110,9 +123,9 @@ def predict(runner: Runner, work: Workload, *, sequences: int, round_trip_s: flo
 
 def times_of(p: Predictor, work: Workload, sequences: float) -> Times:
     """Times of a replica whose slots are all taken, in the middle of its band."""
-    runner, step_s, cut = p.runner, p.clock.step_s, p.runner.cut
+    runner, step_s = p.runner, p.clock.step_s
     factors, yielded = runner.applied.factors, 1 + runner.speculation.accepted
-    ranks = cut.data * cut.pipeline
+    ranks = lanes(runner, work, sequences)
     running = max(1.0, sequences / ranks)
     answer = max(1, work.output_tokens)
     context = work.input_tokens + answer / 2

@@ -29,6 +29,7 @@ class Work(NamedTuple):
     expert_layers: float
     steps: float
     sequences: float
+    overlapped: float  # 1 where exchanges go on while the chip computes, else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Terms:
     expert_narrow: float
     link: float  # bytes/s of one chip, one direction; infinite where unknown
     network: float
-    layers: int
+    layers: float  # in layers of usual length
     expert_layers: int
     tensor: int
     data: int
@@ -93,6 +94,7 @@ class Terms:
     link_bytes: float  # per token
     network_bytes: float  # per token
     verified: int  # tokens of one sequence in one step
+    overlapped: float  # 1 where halves of a batch take turns in computing and exchanging, else 0
 
     def work(self, sequences: float, context: float, prompt: float = 0, seen: float = 0) -> Work:
         """Amounts of one step.
@@ -138,4 +140,5 @@ class Terms:
             self.expert_layers,
             1,
             sequences,
+            self.overlapped,
         )

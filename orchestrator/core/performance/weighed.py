@@ -18,7 +18,7 @@ from orchestrator.api.calibration import Factors
 from orchestrator.core.performance.case import Case
 from orchestrator.core.performance.compiling import compile_terms
 from orchestrator.core.performance.roofline import rates, seconds
-from orchestrator.core.performance.serving import enter, is_exclusive, met_share
+from orchestrator.core.performance.serving import enter, is_exclusive, lanes, met_share
 from orchestrator.core.performance.terms import Terms, Work
 
 Lengths = tuple[tuple[float, float], ...]
@@ -111,13 +111,17 @@ def weigh(case: Case) -> Sum:
             return _prefill(case, terms)
 
 
-def _ranks(case: Case) -> int:
+def _places(case: Case) -> int:
     return case.runner.cut.data * case.runner.cut.pipeline
+
+
+def _lanes(case: Case) -> float:
+    return lanes(case.runner, case.workload, case.concurrency)
 
 
 def _closed(case: Case, terms: Terms) -> Sum:
     work, yielded = case.workload, 1 + case.accepted
-    running = max(1.0, case.concurrency / _ranks(case))
+    running = max(1.0, case.concurrency / _lanes(case))
     answer = max(1, work.output_tokens)
     context = work.input_tokens + answer / 2
     decode = terms.work(running, context)
@@ -153,8 +157,8 @@ def _rounds(case: Case) -> float:
 
 def _burst(case: Case, terms: Terms) -> Sum:
     work, yielded = case.workload, 1 + case.accepted
-    prompts = max(1.0, (case.prompts or case.concurrency) / _ranks(case))
-    slots = max(1.0, min(prompts, case.concurrency / _ranks(case)))
+    prompts = max(1.0, (case.prompts or case.concurrency) / _lanes(case))
+    slots = max(1.0, min(prompts, case.concurrency / _lanes(case)))
     answer = max(1, work.output_tokens)
     decoded = answer / yielded  # steps of one answer
     context = work.input_tokens + answer / 2
@@ -217,7 +221,7 @@ def _thinning(lengths: Lengths) -> tuple[tuple[float, float, float], ...]:
 
 
 def _step(case: Case, terms: Terms) -> Sum:
-    running = max(1.0, case.concurrency / _ranks(case))
+    running = max(1.0, case.concurrency / _places(case))
     yielded = 1 + case.accepted
     steps: tuple[Weighed, ...] = (
         Weighed(terms.work(running, case.workload.input_tokens), 1 / yielded, 0, 1, 0, 1 / yielded),
@@ -226,7 +230,7 @@ def _step(case: Case, terms: Terms) -> Sum:
 
 
 def _prefill(case: Case, terms: Terms) -> Sum:
-    prompts = max(1.0, case.concurrency / _ranks(case))
+    prompts = max(1.0, case.concurrency / _places(case))
     p = enter(case.runner, case.workload, prompts)
     reading = terms.work(0, 0, p.tokens, p.seen)
     count = prompts * p.pieces

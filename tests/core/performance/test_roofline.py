@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from worlds import a_profile
 from orchestrator.api.quantization import Quantization
 from orchestrator.core.performance.arithmetic import compute_fact, dense_peak
 from orchestrator.core.performance.compiling import compile_terms
-from orchestrator.core.performance.roofline import Reached, clock, seconds
+from orchestrator.core.performance.roofline import Reached, clock, rates, seconds
 from orchestrator.core.performance.terms import Work
 from orchestrator.core.world import Parallelism
 
@@ -69,8 +71,58 @@ def test_tensor_ranks_reduce_twice_a_layer_and_data_ranks_send_tokens_to_experts
     met = 4 * (1 - (3 / 4) ** 2)  # chips that the two experts of a token lie on, of four
     sent = 2 * 64 * 3 / 2 * 4 * met * (3 / 4)
     assert work.link_bytes == pytest.approx(reduced + sent)
-    assert work.exchanges == pytest.approx(2 * 2 * 1 / 3 + 2 * 2 * 2 / 3)
+    dealt = 3 * 2 / 3  # each sending takes as long as three sums among four chips
+    assert work.exchanges == pytest.approx(2 * 2 * 1 / 3 + 2 * 2 * dealt)
     assert work.network_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("program", "nodes", "hidden"), [("SGLang", 2, True), ("SGLang", 1, False), ("Chitu", 2, False)]
+)
+def test_exchanges_between_nodes_that_share_experts_go_on_beside_computing(
+    program: str, nodes: int, *, hidden: bool
+) -> None:
+    runner = a_runner(program=program, dims=MIXTURE, cut=Parallelism(data=16, expert=True), chip=LINKS)
+    terms = compile_terms(replace(runner, nodes=nodes))
+    r = rates(terms, the_factors(link=0.5))
+
+    work = terms.work(64, 24)
+    whole = seconds(work, r)
+
+    exchanging = work.link_bytes * r.link_byte + work.network_bytes * r.network_byte
+    alone = seconds(work._replace(link_bytes=0, network_bytes=0, exchanges=0, waited_s=0), r)
+    exchanging += work.exchanges * r.exchange + work.waited_s
+    assert exchanging > 0
+    assert whole == pytest.approx(quarter(alone, exchanging) if hidden else alone + exchanging)
+
+
+LATENT = {"heads": 8, "kv_lora_rank": 32, "rope_head_dim": 8, "nope_head_dim": 16, "value_head_dim": 16}
+INDEX = {"heads": 4, "head_dim": 8, "top_tokens": 20}
+
+
+@pytest.mark.parametrize(
+    ("mixing", "layers"),
+    [
+        pytest.param({"grouped": {"heads": 4, "kv_heads": 2, "head_dim": 16}}, 3.0, id="grouped attention is usual"),
+        pytest.param({"latent": LATENT}, 4.8, id="latent attention starts more programs"),
+        pytest.param({"latent": LATENT | {"indexer": INDEX}}, 6.6, id="and an index more again"),
+    ],
+)
+def test_a_layer_counts_by_the_programs_that_it_starts(mixing: dict[str, object], layers: float) -> None:
+    group = {"count": 3, "dense": {"intermediate_size": 8}} | mixing
+
+    assert compile_terms(a_runner(layers=[group])).work(1, 10).layers == pytest.approx(layers)
+
+
+def test_prompts_meet_compressed_vectors_where_an_index_picks_tokens_and_the_index_scores_all() -> None:
+    plain = {"count": 3, "latent": LATENT, "dense": {"intermediate_size": 8}}
+    picked = {"count": 3, "latent": LATENT | {"indexer": INDEX}, "dense": {"intermediate_size": 8}}
+
+    whole, some = (compile_terms(a_runner(layers=[group])).work(0, 0, 1000, 500) for group in (plain, picked))
+
+    assert whole.attention_operations == pytest.approx(3 * 2 * 8 * (16 + 8 + 16) * 1000 * 500)
+    scored = 3 * 2 * 4 * 8 / 2 * 1000 * 500  # in half the time that a wide type takes
+    assert some.attention_operations == pytest.approx(3 * 2 * 8 * (2 * 32 + 8) * 1000 * 20 + scored)
 
 
 def test_what_leaves_a_node_goes_over_the_network() -> None:

@@ -14,7 +14,7 @@ from orchestrator.api.calibration import Range, Spread
 from orchestrator.core.performance.pace import pace
 from orchestrator.core.performance.roofline import clock
 from orchestrator.core.performance.runner import Band, Runner, Speculation, Workload
-from orchestrator.core.performance.serving import predict, predictor, transfer_s
+from orchestrator.core.performance.serving import lanes, predict, predictor, transfer_s
 from orchestrator.core.world import Parallelism
 
 WIDE = Spread(tpot=Range(low=0.5, high=2), ttft=Range(low=0.8, high=3), throughput=Range(low=0.4, high=1.5))
@@ -87,11 +87,26 @@ def test_the_network_is_part_of_the_first_token_only() -> None:
 
 
 def test_a_pipeline_reads_all_weights_for_each_token_and_carries_a_batch_in_each_stage() -> None:
-    whole = predictor(a_runner()).predict(WORK, sequences=4)
-    staged = predictor(a_runner(cut=Parallelism(pipeline=2))).predict(WORK, sequences=8)
+    long = Workload(2048, 50)  # a prompt a step, so that each request enters alone
+    whole = predictor(a_runner()).predict(long, sequences=4)
+    staged = predictor(a_runner(cut=Parallelism(pipeline=2))).predict(long, sequences=8)
 
     assert staged.tpot_s.mid == pytest.approx(whole.tpot_s.mid)
     assert staged.requests_per_s.mid == pytest.approx(2 * whole.requests_per_s.mid)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sequences", "batches"),
+    [
+        pytest.param(100, 8, 1, id="short prompts enter together and stay together"),
+        pytest.param(1024, 6, 3, id="two prompts a step"),
+        pytest.param(2048, 6, 4, id="no more than stages"),
+    ],
+)
+def test_stages_carry_batches_of_requests_that_entered_together(tokens: int, sequences: int, batches: float) -> None:
+    runner = a_runner(cut=Parallelism(pipeline=4))
+
+    assert lanes(runner, Workload(tokens, 50), sequences) == batches
 
 
 lengths = st.tuples(st.integers(1, 40000), st.integers(1, 2000))
