@@ -10,7 +10,7 @@ import typer
 from cli.files import write_whole
 from cli.measured import TRUSTED, QualityOption, read_measured, share
 from cli.options import DryRunOption
-from cli.output import Output, OutputOption, draw, say, show
+from cli.output import Output, OutputOption, count, draw, say, show
 from runtimes.errors import Refused
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         dry_run: DryRunOption = False,
         output: OutputOption = Output.TABLE,
     ) -> None:
-        """Fit factors to measured rows, one document for each engine and chip; later plans use them.
+        """Fit factors to measured rows, a document for each engine and chip and for models there; later plans use them.
 
         Factors stay near those of the catalog where rows say little. Each document says how far off predictions are,
         also for models whose rows it did not see.
@@ -57,10 +57,12 @@ def register(app: typer.Typer) -> None:
         settings = read_settings()
         catalog = wiring.catalog(settings)
         found = read_measured(files, quality, catalog)
-        say(f"fitting to {len(found.cases)} rows")
+        say(f"fitting to {count(len(found.cases), 'row')}")
         result = calibrated(found.cases, tuple(catalog.calibrations.values()), found.sources)
         if not result.documents:
-            have = "; ".join(f"{engine} on {chip} has {rows}" for (engine, chip), rows in result.too_few[:SHOWN])
+            have = "; ".join(
+                f"{engine} on {chip} has {count(rows, 'row')}" for (engine, chip), rows in result.too_few[:SHOWN]
+            )
             need = f"no engine on a chip has the {LEAST_ROWS} mapped rows that a fit needs"
             raise Refused(f"{need}: {have or 'none of the rows is mapped'}; `headwater validate --why` says more")
         folder = to or settings.home / "catalog" / FOLDER
@@ -90,13 +92,18 @@ def print_calibration(value: dict[str, Any]) -> None:
         for one in value["groups"]
     ]
     draw("Factors fitted", columns, cells)
+    for one in value["groups"]:
+        if one["before"] and one["after"] and one["after"]["mape"] > one["before"]["mape"]:
+            off = f"{share(one['before']['mape'])} before, {share(one['after']['mape'])} after"
+            typer.echo(f"  worse in the mean of these rows: {one['engine']} on {one['chip']}, {off}")
     for one in value["tooFew"]:
         need = value["leastRows"] - one["rows"]
-        typer.echo(f"  not fitted: {one['engine']} on {one['chip']} has {one['rows']} rows; {need} more are needed")
+        have = f"{one['engine']} on {one['chip']} has {count(one['rows'], 'row')}"
+        typer.echo(f"  not fitted: {have}; {need} more {'is' if need == 1 else 'are'} needed")
     for one in value["reasons"]:
         typer.echo(f"  skipped {one['rows']}: {one['reason']}")
     where = f"written to {value['folder']}" if value["folder"] else "nothing was written"
-    typer.echo(f"{len(value['documents'])} documents, {where}")
+    typer.echo(f"{count(len(value['documents']), 'document')}, {where}")
 
 
 def _off(score: dict[str, float] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ from runtimes.errors import Invalid
 if TYPE_CHECKING:
     from orchestrator.api.kinds import Catalog
     from orchestrator.core.performance.case import Case
-    from orchestrator.core.rows.row import Skipped
+    from orchestrator.core.rows.row import Row, Skipped
 
 QualityOption = Annotated[
     str, typer.Option(help="Qualities of rows to take, with commas; `all` takes every row.", metavar="NAMES")
@@ -53,12 +53,25 @@ def read_measured(files: Sequence[Path], quality: str, catalog: Catalog) -> Meas
         have = ", ".join(sorted({row.quality or "none" for row in rows}))[:200]
         raise Invalid(f"no row is of quality {quality[:80]}; the rows have {have}. Write --quality all for every row")
     found, skipped = cases(chosen, with_measured(catalog))
+    named = {row.id: row for row in chosen}
     return Measured(
         with_factors(found, catalog.calibrations),
-        skipped,
+        tuple(_with_near(one, named[one.row], catalog) for one in skipped),
         {row.id: row.source for row in chosen},
         len(rows) - len(chosen),
     )
+
+
+def _with_near(skipped: Skipped, row: Row, catalog: Catalog) -> Skipped:
+    """The same with the nearest names of the catalog, where a name is what is wrong."""
+    from orchestrator.api.names import nearest_names
+
+    near: list[str] = []
+    if skipped.reason.startswith("the chip is not in the catalog"):
+        near = nearest_names(row.device, catalog.profiles)
+    elif skipped.reason.startswith("the model is not in the catalog"):
+        near = nearest_names(row.model, catalog.models)
+    return replace(skipped, detail=f"{skipped.detail}; did you mean {' or '.join(near)}?") if near else skipped
 
 
 def qualities(written: str) -> frozenset[str] | None:

@@ -129,10 +129,10 @@ def _rows(cases: Sequence[Case], parents: Sequence[Calibration]) -> _Rows:
 
     if not cases:
         raise ValueError("no measured rows")
-    scopes = scopes_of(cases)
+    given = {Scope(one.spec.vendor, one.spec.engine, one.spec.chip, one.spec.model): one for one in parents}
+    scopes = scopes_of(cases, given)
     narrow = [scope_of(case) for case in cases]
     inside = {scope: np.array([_within(one, scope) for one in narrow]) for scope in scopes}
-    given = {Scope(one.spec.vendor, one.spec.engine, one.spec.chip, one.spec.model): one for one in parents}
     known = {scope: _logs(given[scope].spec.factors) for scope in scopes if scope in given}
     return _Rows(tuple(cases), table_of(cases), measured(cases, weights_of(cases)), scopes, inside, known)
 
@@ -202,8 +202,9 @@ def _held_out(rows: _Rows, whole: Mapping[Scope, Array]) -> tuple[dict[int, Figu
     found: tuple[dict[int, Figures], ...] = tuple({} for _ in range(LEVELS))
     groups = np.array([case.group for case in rows.cases])
     for group in sorted(set(groups)):
-        factors = _fit(rows, groups != group, whole)
         out = [int(index) for index in np.flatnonzero(groups == group)]
+        needed = {_at(rows, index, level) for index in out for level in range(LEVELS)}
+        factors = _fit(rows, groups != group, whole, [scope for scope in rows.scopes if scope in needed])
         for level in range(LEVELS):
             found[level].update(_figures(rows, {index: factors[_at(rows, index, level)] for index in out}))
     return found

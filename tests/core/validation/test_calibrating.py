@@ -48,12 +48,23 @@ def test_rows_teach_what_an_engine_on_a_chip_reaches_and_hold_for_models_not_see
 
 
 def test_a_document_says_where_its_rows_were_published_and_for_what_it_holds() -> None:
-    (document,) = calibrated(rows_of_a_slow_engine(("qwen3-8b",), (1, 4, 8, 16, 64)), (), SOURCES).documents
+    documents = calibrated(rows_of_a_slow_engine(("qwen3-8b",), (1, 4, 8, 16, 64)), (), SOURCES).documents
 
-    spec = document.spec
-    assert (spec.engine, spec.vendor, spec.chip, spec.model) == ("vLLM", "NVIDIA", "nvidia-h100-sxm", None)
-    assert spec.sources == ("a page",)
-    assert (spec.fitted_on.rows, spec.fitted_on.models) == (5, ("qwen3-8b",))
+    assert [document.spec.model for document in documents] == [None, "qwen3-8b"]
+    for spec in (document.spec for document in documents):
+        assert (spec.engine, spec.vendor, spec.chip) == ("vLLM", "NVIDIA", "nvidia-h100-sxm")
+        assert spec.sources == ("a page",)
+        assert (spec.fitted_on.rows, spec.fitted_on.models) == (5, ("qwen3-8b",))
+
+
+def test_a_model_that_a_document_was_for_gets_a_new_one_however_few_its_rows() -> None:
+    first = calibrated(rows_of_a_slow_engine(("qwen3-8b",), (1, 4, 8, 16, 64)), (), {}).documents
+    two = rows_of_a_slow_engine(("qwen3-8b", "qwen3-14b"), (1, 2))
+    more = rows_of_a_slow_engine(("qwen3-32b",), (1, 2, 4, 8))
+
+    found = calibrated([*two, *more], first, {}).documents
+
+    assert [document.spec.model for document in found] == [None, "qwen3-32b", "qwen3-8b"]
 
 
 def test_fewer_rows_than_a_fit_needs_are_counted_and_not_fitted() -> None:
@@ -62,7 +73,7 @@ def test_fewer_rows_than_a_fit_needs_are_counted_and_not_fitted() -> None:
 
     both = calibrated([*few, *enough], (), {})
 
-    assert [one.document.spec.engine for one in both.fitted] == ["vLLM"]
+    assert [one.documents[0].spec.engine for one in both.fitted] == ["vLLM"]
     assert both.too_few == ((("SGLang", "nvidia-h100-sxm"), LEAST_ROWS - 1),)
     assert calibrated(few, (), {}).documents == ()
     assert calibrated((), (), {}).too_few == ()
