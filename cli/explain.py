@@ -9,12 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import service_names
-from cli.output import Output, OutputOption, draw, say, show, time_for_people
-from cli.plan import escalation_line, licence_line
+from cli.output import Output, OutputOption, draw, price_for_people, rate_for_people, say, show, time_for_people
+from cli.plan import escalation_line, print_grounds
 from orchestrator.errors import Invalid, Unavailable
 
 QUIET_S = 1.0  # before progress is told
-WHOLE = 1000  # requests per second; from here on no digits after the point
 SHOWN = 4  # reasons of each rule that are printed
 
 
@@ -104,8 +103,8 @@ def print_explanation(value: dict[str, Any]) -> None:
         _print_then(f"At {one['factor']:g} times the demand", one)
     for one in value["without"]:
         _print_then(f"Without site {one['site']}", one)
-    bound = f"proven lower bound {value['lowerBoundPerHour']:g}/h; gap {value['gap']:.1%}"
-    typer.echo(f"The whole plan costs {value['costPerHour']:g}/h; {bound}.")
+    bound = f"proven lower bound {price_for_people(value['lowerBoundPerHour'])}; gap {value['gap']:.1%}"
+    typer.echo(f"The whole plan costs {price_for_people(value['costPerHour'])}; {bound}.")
 
 
 def _print_tier(service: str, tier: dict[str, Any]) -> None:
@@ -142,23 +141,14 @@ def _print_here(name: str, tier: dict[str, Any]) -> None:
         "how",
         "replicas",
         "cost",
-        f"carries (of {_rate(tier['demandPerSecond'])})",
+        f"carries (of {rate_for_people(tier['demandPerSecond'])})",
         "first token" + (f" (<= {time_for_people(wanted['ttftSeconds'])})" if "ttftSeconds" in wanted else ""),
         "per token" + (f" (<= {time_for_people(wanted['tpotSeconds'])})" if "tpotSeconds" in wanted else ""),
     )
     draw("Why here", columns, [*map(_chosen, tier["groups"]), *map(_other, tier["next"])])
     if tier["more"]:
         typer.echo(f"  and {tier['more']} more kinds of ways that fit")
-    for what in tier["gaveUp"]:
-        typer.echo(f"  gave up: {what}")
-    if tier["licence"]["duties"] or tier["licence"]["notes"]:
-        typer.echo(f"  licence {licence_line(tier['licence'])}")
-    for title, key in (
-        ("rests on numbers nobody verified", "unverified"),
-        ("met by the middle of the prediction only", "atRisk"),
-    ):
-        if tier["restsOn"][key]:
-            typer.echo(f"  {title}: {', '.join(tier['restsOn'][key])}")
+    print_grounds(tier, tier["restsOn"])
     for speed in tier["restsOn"]["speed"]:
         typer.echo(f"  {_speed(speed)}")
 
@@ -182,8 +172,8 @@ def _chosen(group: dict[str, Any]) -> tuple[str, ...]:
         _place(group),
         how,
         str(group["replicas"]),
-        f"{group['costPerHour']:g}/h",
-        _rate(group["capacityPerSecond"]),
+        price_for_people(group["costPerHour"]),
+        rate_for_people(group["capacityPerSecond"]),
         time_for_people(first),
         time_for_people(each),
     )
@@ -192,14 +182,14 @@ def _chosen(group: dict[str, Any]) -> tuple[str, ...]:
 def _other(way: dict[str, Any]) -> tuple[str, ...]:
     others = way["otherPools"]
     further = f" and {others} more pool{'s' * (others > 1)}" if others else ""
-    cost = "carries less" if way["costPerHour"] is None else f"{way['costPerHour']:g}/h"
+    cost = "carries less" if way["costPerHour"] is None else price_for_people(way["costPerHour"])
     return (
         "next",
         _place(way) + further,
         f"{way['engine']}, {way['quantization']}, {way['parallelism']}, {way['sequences']} at once",
         "",
         cost,
-        f"{_rate(way['mostPerSecond'])} at most",
+        f"{rate_for_people(way['mostPerSecond'])} at most",
         time_for_people(way["ttftSeconds"]),
         time_for_people(way["tpotSeconds"]),
     )
@@ -213,28 +203,30 @@ def _print_help(tier: dict[str, Any]) -> None:
     """What would place it, let it carry more or save, each planned anew."""
     if not tier["wouldHelp"]:
         wish = "be cheaper or carry more" if tier["placed"] else "find a place"
-        typer.echo(f"No single wish given up would let it {wish}.")
+        typer.echo(f"No single wish given up would let it {wish} at no cost to what comes before it or with it.")
         return
-    rows = [(one["change"], _gain(one), f"{one['costPerHour']:g}/h", _ways(one["groups"])) for one in tier["wouldHelp"]]
+    rows = [
+        (one["change"], _gain(one), price_for_people(one["costPerHour"]), _ways(one["groups"]))
+        for one in tier["wouldHelp"]
+    ]
     draw("What would help", ("change", "gain", "whole plan", "then"), rows)
+    for one in tier["wouldHelp"]:
+        for other in one["givesWay"]:
+            typer.echo(f"  {one['change']}: {other['service']}/{other['tier']} {other['what']}")
 
 
 def _gain(one: dict[str, Any]) -> str:
     cost = _against(-one["savingPerHour"])
     if one["places"]:
         return f"finds a place, {cost}"
-    return f"{_rate(one['moreCarriedPerSecond'])} more, {cost}" if one["moreCarriedPerSecond"] else f"{cost}"
+    return f"{rate_for_people(one['moreCarriedPerSecond'])} more, {cost}" if one["moreCarriedPerSecond"] else f"{cost}"
 
 
 def _against(more_per_h: float) -> str:
     """A cost against that of the plan as it is."""
     if not more_per_h:
         return "as much as now"
-    return f"{abs(more_per_h):g}/h {'more' if more_per_h > 0 else 'less'}"
-
-
-def _rate(per_s: float) -> str:
-    return f"{per_s:,.0f}/s" if per_s >= WHOLE else f"{per_s:.3g}/s"
+    return f"{price_for_people(abs(more_per_h))} {'more' if more_per_h > 0 else 'less'}"
 
 
 def _ways(groups: list[dict[str, Any]]) -> str:
@@ -244,14 +236,16 @@ def _ways(groups: list[dict[str, Any]]) -> str:
 
 
 def _print_then(title: str, then: dict[str, Any]) -> None:
-    typer.echo(f"{title} the whole plan costs {then['costPerHour']:g}/h, {_against(then['moreCostPerHour'])}")
+    typer.echo(
+        f"{title} the whole plan costs {price_for_people(then['costPerHour'])}, {_against(then['moreCostPerHour'])}"
+    )
     for tier in then["tiers"]:
         if not tier["placed"]:
             no = tier["rejected"][0] if tier["rejected"] else None
             why = f": {no['subject']} ({no['rule']}): needs {no['need']}, has {no['have']}" if no else ""
             typer.echo(f"  {tier['tier']} has no place{why}")
             continue
-        short = f", {_rate(tier['shortPerSecond'])} not carried" if tier["shortPerSecond"] else ""
+        short = f", {rate_for_people(tier['shortPerSecond'])} not carried" if tier["shortPerSecond"] else ""
         typer.echo(f"  {tier['tier']}: {_ways(tier['groups']) or 'no replica'}{short}")
     for other in then["givesWay"]:
         typer.echo(f"  {other['service']}/{other['tier']} {other['what']}")

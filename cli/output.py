@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 UNWATCHED_WIDTH = 400  # no cell is cut in a file or a pipe
 COLUMN_GAP, EDGES = 3, 2  # of the box that tables are drawn in
+WHOLE, LARGE = 1000, 100  # from here on no digits after the point, or one
 
 
 class Output(StrEnum):
@@ -22,7 +24,15 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+class Form(StrEnum):
+    """How a command prints documents, which no table can hold."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="How to print the answer.")]
+FormOption = Annotated[Form, typer.Option("--output", "-o", help="How to print the documents.")]
 
 
 def show(value: Any, output: Output, table: Callable[[], None]) -> None:
@@ -114,3 +124,26 @@ def bytes_for_people(count: float) -> str:
 def time_for_people(seconds: float) -> str:
     """`52 ms`, `1.3 s`."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+
+
+def count(number: int, what: str) -> str:
+    """`1 row`, `1,200 rows`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def number_for_people(value: float) -> str:
+    """`16,969`, `268.8`, `3.73`, `0.05`: commas, no exponent, and no more than four digits below a thousand."""
+    if value >= WHOLE:
+        return f"{value:,.0f}"
+    text = f"{Decimal(f'{value:.3g}'):f}" if value < 1 else f"{value:,.{1 if value >= LARGE else 2}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def rate_for_people(per_s: float) -> str:
+    """Requests per second: `1,234/s`, `4.14/s`, `0.05/s`."""
+    return f"{number_for_people(per_s)}/s"
+
+
+def price_for_people(per_h: float) -> str:
+    """`16,969/h`, `22.4/h`, `3.73/h`."""
+    return f"{number_for_people(per_h)}/h"

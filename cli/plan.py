@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,18 @@ from cli.files import write_whole
 from cli.locking import NAME as LOCK
 from cli.locking import lock_of_desk, verify_lock, write_lock
 from cli.options import FilesArgument
-from cli.output import Output, OutputOption, bytes_for_people, draw, say, show, time_for_people
+from cli.output import (
+    Output,
+    OutputOption,
+    bytes_for_people,
+    draw,
+    number_for_people,
+    price_for_people,
+    rate_for_people,
+    say,
+    show,
+    time_for_people,
+)
 from runtimes.errors import Invalid, Refused
 
 if TYPE_CHECKING:
@@ -116,25 +128,37 @@ def print_plan(plan: dict[str, Any], *, all_rejections: bool = False) -> None:
     if not any(tier["placed"] for tier in plan["tiers"]):
         typer.echo("Nothing placed.")
         return
-    if not plan["costPerHour"]:
+    lacking = [_lacking(tier) for tier in plan["tiers"] if not tier["placed"] or tier["shortPerSecond"]]
+    if lacking:
+        typer.echo(f"Not everything fits: {', '.join(lacking)}.")
+    if not any(group["pricePerHour"] for _, group in groups):
         typer.echo("No pool that is used has a price; give pools one, such as `price: 11.2/h`, to plan by cost.")
-    moves = f", with {plan['movesPerHour']:g}/h for moves" if plan["movesPerHour"] else ""
+    moves = f", with {price_for_people(plan['movesPerHour'])} for moves" if plan["movesPerHour"] else ""
     gap = f"gap {plan['gap']:.1%}" + (f" ({plan['proof']})" if plan["proof"] else "")
-    typer.echo(f"Cost {plan['costPerHour']:g}/h{moves}; proven lower bound {plan['lowerBoundPerHour']:g}/h; {gap}.")
+    cost, bound = (price_for_people(plan[key]) for key in ("costPerHour", "lowerBoundPerHour"))
+    typer.echo(f"Cost {cost}{moves}; proven lower bound {bound}; {gap}.")
+
+
+def _lacking(tier: dict[str, Any]) -> str:
+    """What a tier does not have."""
+    name = f"{tier['service']}/{tier['tier']}"
+    return f"{name} lacks {rate_for_people(tier['shortPerSecond'])}" if tier["placed"] else f"{name} has no place"
 
 
 def escalation_line(one: dict[str, Any]) -> str:
     """How much of a service goes to the teacher, and whether that is what was wanted."""
-    wanted = "" if one["share"] == one["wantedShare"] else f" instead of {one['wantedShare']:.1%}"
+    wanted = "" if one["share"] == one["wantedShare"] else f" instead of {100 * one['wantedShare']:.3g}%"
     quality = "" if one["quality"] is None else f", for {one['quality']:.1%} of the teacher's quality"
-    return f"{one['service']}: {one['share']:.1%} of requests go to the teacher{wanted}{quality}"
+    if one["quality"] is not None and one["quality"] < one["target"]:
+        quality += f"; {one['target']:.1%} is wanted"
+    return f"{one['service']}: {100 * one['share']:.3g}% of requests go to the teacher{wanted}{quality}"
 
 
 def _where(tier: dict[str, Any], group: dict[str, Any]) -> tuple[str, ...]:
     where = f"{group['site']}, pool {group['pool']}: {group['profile']}"
     size = f"{group['sequences']} x {group['contextTokens']} tokens"
     how = f"{group['engine']}, {group['quantization']}, {group['parallelism']}, {size}"
-    cost = f"{group['costPerHour']:g}/h"
+    cost = price_for_people(group["costPerHour"])
     return tier["service"], tier["tier"], group["model"], where, how, str(group["replicas"]), cost
 
 
@@ -150,8 +174,9 @@ def _numbers(tier: dict[str, Any], group: dict[str, Any]) -> tuple[str, ...]:
         needed + per_chip + source,
         _band(predicted["ttftSeconds"]),
         f"{_band(predicted['tpotSeconds'])}, {group['sequences']} at once",
-        f"{rate['p50']:.2g} ({rate['p10']:.2g} - {rate['p90']:.2g})",
-        f"{tier['demandPerSecond']:g}" + (f", {tier['shortPerSecond']:.2g} short" if tier["shortPerSecond"] else ""),
+        "{} ({} - {})".format(*(number_for_people(rate[key]) for key in ("p50", "p10", "p90"))),
+        number_for_people(tier["demandPerSecond"])
+        + (f", {number_for_people(tier['shortPerSecond'])} short" if tier["shortPerSecond"] else ""),
     )
 
 
@@ -167,7 +192,9 @@ def _why(tier: dict[str, Any], *, all_rejections: bool) -> None:
     for other in tier.get("alternatives", [])[: None if all_rejections else ALTERNATIVES]:
         speed = time_for_people(other["predicted"]["singleStreamTpotSeconds"]["p50"])
         how = f"{other['site']}/{other['pool']} {other['quantization']} {other['parallelism']}"
-        typer.echo(f"  also fits {how}: {other['pricePerHour']:g}/h a replica, {speed} per token alone")
+        typer.echo(f"  also fits {how}: {price_for_people(other['pricePerHour'])} a replica, {speed} per token alone")
+    if all_rejections and tier.get("moreAlternatives"):
+        typer.echo(f"  and {tier['moreAlternatives']} more ways that fit")
     rejected = tier["rejected"]
     for no in rejected if all_rejections else rejected[:NEAREST]:
         hint = f"; {no['hint']}" if "hint" in no else ""
@@ -181,19 +208,30 @@ def _rests_on(tier: dict[str, Any]) -> None:
     groups = tier["groups"]
     places = " and ".join(dict.fromkeys(f"{group['site']}/{group['pool']}" for group in groups))
     typer.echo(f"  {f'on {places}' if places else 'nowhere'} because: {tier['why']}")
+    together, apart = tier["demandPerSecond"] - tier["shortPerSecond"], sum(one["capacityPerSecond"] for one in groups)
+    if tier["shortPerSecond"] and apart > together * (1 + NEARLY):
+        typer.echo(f"  replicas that share a machine share its time: together they carry {rate_for_people(together)}")
+    print_grounds(tier, {key: dict.fromkeys(one for group in groups for one in group[key]) for key in GROUNDS})
+    if any(group["checkpoint"] for group in groups):
+        typer.echo("  not started from here: `headwater render` writes its Kubernetes manifests")
+
+
+NEARLY = 1e-3  # of a rate, beyond rounding
+GROUNDS = {
+    "unverified": "rests on numbers nobody verified",
+    "atRisk": "met by the middle of the prediction only",
+}
+
+
+def print_grounds(tier: dict[str, Any], told: dict[str, Iterable[str]]) -> None:
+    """What a placed tier gave up, what its licence asks, and what its numbers rest on."""
     for what in tier["gaveUp"]:
         typer.echo(f"  gave up: {what}")
     if tier["licence"]["duties"] or tier["licence"]["notes"]:
         typer.echo(f"  licence {licence_line(tier['licence'])}")
-    for title, key in (
-        ("rests on numbers nobody verified", "unverified"),
-        ("met by the middle of the prediction only", "atRisk"),
-    ):
-        told = dict.fromkeys(text for group in groups for text in group[key])
-        if told:
-            typer.echo(f"  {title}: {', '.join(told)}")
-    if any(group["checkpoint"] for group in groups):
-        typer.echo("  not started from here: `headwater render` writes its Kubernetes manifests")
+    for key, title in GROUNDS.items():
+        if told[key]:
+            typer.echo(f"  {title}: {', '.join(told[key])}")
 
 
 def licence_line(licence: dict[str, Any]) -> str:

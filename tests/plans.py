@@ -10,14 +10,19 @@ from dataclasses import replace
 
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
-from orchestrator.core.asks import asks
+from orchestrator.core.asks import Ask, asks
 from orchestrator.core.configurations import Option
-from orchestrator.core.enumeration import enumerate_options
+from orchestrator.core.enumeration import Enumeration
 from orchestrator.core.fit import Rejected
 from orchestrator.core.placement.problem import alone, replicas_for
 from orchestrator.core.placement.result import Group, Placed, Placement, Unplaced
 from orchestrator.core.policy import terms
 from orchestrator.core.world import Configuration, World
+
+
+def enumerate_options(ask: Ask, catalog: Catalog, world: World) -> tuple[tuple[Option, ...], tuple[Rejected, ...]]:
+    """All options of one tier over all sites, and all rejections."""
+    return Enumeration(catalog, world).of(ask)
 
 
 def plan_alone(services: Iterable[ModelService], catalog: Catalog, world: World) -> Placement:
@@ -42,6 +47,7 @@ def plan_alone(services: Iterable[ModelService], catalog: Catalog, world: World)
                     rejections=rejections,
                     dearer=tuple(option for option in ranked[1:] if _but_batch(option) != _but_batch(ranked[0])),
                     terms=terms(service, ask.name, ask.model),
+                    most_replicas=ask.tier.replicas.max,
                 )
             )
     cost = sum(tier.cost_per_h for tier in tiers if isinstance(tier, Placed))

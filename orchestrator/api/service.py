@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -73,7 +74,7 @@ class Teacher(Tier):
 class Demand(Part):
     """What comes in."""
 
-    rate: Rate = Field(description="requests")
+    rate: Rate = Field(le=1e9, description="requests")
     input: int = Field(gt=0, le=10_000_000, description="prompt tokens of a typical request")
     output: int = Field(gt=0, le=10_000_000, description="answer tokens of a typical request")
 
@@ -95,6 +96,13 @@ class Escalation(Part):
         max_length=200,
         description="measured quality by share; the cheapest that meets the target is taken; absent: the budget",
     )
+
+    @model_validator(mode="after")
+    def _each_share_once(self) -> Escalation:
+        for share, count in Counter(point.share for point in self.curve).items():
+            if count > 1:
+                raise ValueError(f"curve has the share {share:g} {count} times; give each share one quality")
+        return self
 
 
 class Policy(Part):
@@ -126,11 +134,16 @@ class ModelServiceSpec(Part):
     policy: Policy = Field(default=Policy(), description="licences, regions and duties; checked before anything starts")
 
     @model_validator(mode="after")
-    def _at_least_one_tier(self) -> ModelServiceSpec:
+    def _makes_sense(self) -> ModelServiceSpec:
         if self.student is None and self.teacher is None:
             raise ValueError("give a student, a teacher, or both")
         if self.escalation is not None and (self.student is None or self.teacher is None):
             raise ValueError("escalation needs both a student and a teacher")
+        request = self.demand.input + self.demand.output
+        for name, tier in (("student", self.student), ("teacher", self.teacher)):
+            if tier is not None and tier.context is not None and tier.context < request:
+                what = f"a typical request, demand.input and demand.output together, has {request}"
+                raise ValueError(f"{name}.context is {tier.context} tokens, and {what}")
         return self
 
 

@@ -15,6 +15,7 @@ from itertools import product
 from orchestrator.api.site import Pool
 from orchestrator.core.asks import Ask
 from orchestrator.core.batches import Batch, Way, context_of, held
+from orchestrator.core.cuts import spanned
 from orchestrator.core.memory import usable_bytes
 from orchestrator.core.performance.runner import Band, Prediction, Runner
 
@@ -75,13 +76,15 @@ def units(ask: Ask, ways: Iterable[Way], pool: Pool, round_trip_s: float) -> tup
     reading = _best(side for one in cuts if (side := _prefill(ask, one, pool, round_trip_s)) is not None)
     writing = _best(side for one in cuts if (side := _decode(ask, one, pool)) is not None)
     found: dict[int, tuple[float, Side, int, Side, int]] = {}
+    nodes = spanned(pool)
     for read, write in product(reading, writing):
         if ask.tier.slo.ttft is not None and _first(read, write).mid > ask.tier.slo.ttft:
             continue
         for prefills, decodes in _matched(read.rate_per_s, write.rate_per_s):
             chips = prefills * read.chips + decodes * write.chips
             each = min(prefills * read.rate_per_s, decodes * write.rate_per_s) / chips
-            if chips <= pool.nodes * pool.chips and (chips not in found or each > found[chips][0]):
+            apart = max(prefills * read.runner.nodes, decodes * write.runner.nodes)  # each on nodes of its own
+            if apart <= nodes and chips <= nodes * pool.chips and (chips not in found or each > found[chips][0]):
                 found[chips] = each, read, prefills, write, decodes
     return tuple(_rising(found[chips] for chips in sorted(found)))
 

@@ -20,7 +20,7 @@ from orchestrator.core.performance.serving import Predictor, predictor
 
 SEQUENCES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # running together on each data rank
 EDGE_SEQUENCES = (1, 2, 4, 8)  # beyond 8 a CPU decodes no faster in total
-CONTEXT_TOKENS = 4096  # when the tier does not say
+CONTEXT_TOKENS = 4096  # when the tier does not say and its typical request is not longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def batches(ask: Ask, way: Way, pool: Pool, round_trip_s: float, subject: str) -
 
 def context_of(ask: Ask) -> int:
     """Longest prompt and answer together: what the tier wants, as far as the model goes."""
-    wanted = ask.tier.context or CONTEXT_TOKENS
+    wanted = ask.tier.context or max(CONTEXT_TOKENS, ask.workload.input_tokens + ask.workload.output_tokens)
     return min(wanted, ask.model.spec.context or wanted)
 
 

@@ -59,7 +59,7 @@ class Option:
     chips: int  # of one replica, all roles together
     apart: Apart | None = None  # then the configuration is of the replicas that decode
     price_per_h: float = 0.0  # of one replica
-    useful_replicas: int = 0  # more of them carry nothing more: the pool's chips are gone, or its machines all busy
+    useful_replicas: int = 0  # more carry nothing: the chips are gone, the machines are busy, or the tier has its most
     rank: int = 0  # in the order they were found in a pool
     beaten: bool = False  # another way of the same pool carries more for no more chips and loses no more
 
@@ -171,10 +171,10 @@ def _loadable(ask: Ask, place: Place, engine: Engine, wanted: str, subject: str)
     checkpoint = checkpoint_for(ask.model, engine, profile, quantization, subject)
     if isinstance(checkpoint, Rejected):
         return checkpoint
-    return no_folder(ask.model, engine, checkpoint, subject) or _not_known(place, checkpoint, subject)
+    return no_folder(ask.model, engine, checkpoint, subject) or _computable(place, checkpoint, subject)
 
 
-def _not_known(place: Place, checkpoint: Checkpoint, subject: str) -> Checkpoint | Rejected:
+def _computable(place: Place, checkpoint: Checkpoint, subject: str) -> Checkpoint | Rejected:
     """The checkpoint, when the chip computes in its type and every number that a plan needs is known."""
     profile, quantization = place.profile, checkpoint.quantization
     if compute_fact(profile, quantization) is None:

@@ -37,11 +37,16 @@ def cuts_of(
         for chips in (n for n in counts if n.bit_count() == 1):
             yield from ((Parallelism(t, data=chips // t, expert=True), 1) for t in tensors if t < chips)
     nodes = 2
-    while nodes <= pool.nodes and pool.chips in tensors and spans_nodes(profile, pool):
+    while nodes <= spanned(pool) and pool.chips in tensors and spans_nodes(profile, pool):
         wide = Parallelism(pool.chips, data=nodes, expert=True) if experts else Parallelism(pool.chips, pipeline=nodes)
         if experts or nodes <= sum(layers.count for layers in a.layers):
             yield wide, nodes
         nodes *= 2
+
+
+def spanned(pool: Pool) -> int:
+    """The most nodes that a replica is tried on: the largest power of two there is."""
+    return 1 << (pool.nodes.bit_length() - 1)
 
 
 def spans_nodes(profile: HardwareProfile, pool: Pool) -> bool:

@@ -11,6 +11,7 @@ from orchestrator.api.kinds import Catalog
 from orchestrator.api.site import Pool, Site
 from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
 from orchestrator.core.configurations import Option, Place, Ways
+from orchestrator.core.cuts import spanned
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import Configuration, PoolId, World
 
@@ -70,8 +71,9 @@ class Enumeration:
             here = [
                 replace(one, beaten=True) if _outnumbered(ask, one, found.options) else one for one in found.options
             ]
-            options += [_there(option, places[0]) for option in here]
-            options += [_there(one, place) for place in places[1:] for one in here if not one.beaten]
+            most = ask.tier.replicas.max
+            options += [_there(option, places[0], most) for option in here]
+            options += [_there(one, place, most) for place in places[1:] for one in here if not one.beaten]
         return tuple(
             sorted(options, key=lambda o: (o.configuration.pool.site, o.configuration.pool.index, o.rank))
         ), tuple(rejections)
@@ -132,11 +134,6 @@ def _alone_s(option: Option) -> float:
     return option.prediction.single_stream_tpot_s.mid
 
 
-def enumerate_options(ask: Ask, catalog: Catalog, world: World) -> tuple[tuple[Option, ...], tuple[Rejected, ...]]:
-    """All options of one tier over all sites, and all rejections, both in a fixed order."""
-    return Enumeration(catalog, world).of(ask)
-
-
 def _asked(ask: Ask) -> tuple[object, ...]:
     """What of a tier decides what can be done in a pool that it may use."""
     tier = ask.tier
@@ -145,16 +142,16 @@ def _asked(ask: Ask) -> tuple[object, ...]:
 
 def _kind(site: Site, pool: Pool) -> tuple[object, ...]:
     """What of a pool decides what can be done in it; its price and its number of nodes come after."""
-    spanned = 1 << (pool.nodes.bit_length() - 1)
     link = site.spec.link.rtt if site.spec.link else 0.0
     labels = tuple(sorted(pool.labels.items()))
-    return pool.profile, pool.chips, pool.memory, pool.slice, pool.resource, labels, spanned, link
+    return pool.profile, pool.chips, pool.memory, pool.slice, pool.resource, labels, spanned(pool), link
 
 
-def _there(option: Option, place: Place) -> Option:
-    """The option in another pool of the same kind."""
+def _there(option: Option, place: Place, most: int) -> Option:
+    """The option in another pool of the same kind, of which the tier may have so many replicas at most."""
     cpu = place.profile.spec.kind == "cpu"  # its profile is the whole machine, and so is its price
-    nodes, free = place.pool.nodes, 1 if cpu else place.pool.chips
+    nodes, chips = place.pool.nodes, place.pool.chips
+    held = nodes if cpu else min(nodes * (chips // each) // span for span, each in option.takes)
     c = option.configuration
     there = Configuration(
         c.model, c.quantization, c.engine, c.profile, place.id, c.parallelism, c.nodes, c.context_tokens, c.sequences
@@ -165,5 +162,5 @@ def _there(option: Option, place: Place) -> Option:
         configuration=there,
         apart=apart,
         price_per_h=place.pool.price * (1.0 if cpu else option.chips / place.pool.chips),
-        useful_replicas=nodes * free // option.chips,
+        useful_replicas=min(most, held),
     )

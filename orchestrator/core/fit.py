@@ -61,6 +61,11 @@ def size(count_bytes: float) -> str:
     return f"{count_bytes / scale:.1f} {unit}"
 
 
+def rate(per_s: float) -> str:
+    """Requests per second for people."""
+    return f"{per_s:,.0f}/s" if per_s >= 1000 else f"{per_s:.4g}/s"  # noqa: PLR2004  four digits either way
+
+
 def time(seconds: float) -> str:
     """A duration for people."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.1f} ms"

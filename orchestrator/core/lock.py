@@ -107,6 +107,7 @@ class LockedEscalation(_Part):
     share: Amount
     quality: Amount | None
     wanted_share: Amount
+    target: Amount | None
 
 
 class LockedPlan(_Part):

@@ -13,10 +13,12 @@ from worlds import a_catalog, a_pool, a_service, a_site, a_tier, a_world
 
 from orchestrator.adapters.plan_page import page_of
 from orchestrator.adapters.plan_page.cells import Use, bar_of, cells_of
-from orchestrator.adapters.plan_page.markup import Markup, escaped, join, rate, tag
-from orchestrator.api.service import ModelService
+from orchestrator.adapters.plan_page.markup import Markup, escaped, join, price, rate, tag
+from orchestrator.adapters.plan_page.picture import Scene, flows
+from orchestrator.api.service import Escalation, ModelService
 from orchestrator.api.site import Pool, Site
 from orchestrator.core.explain import placement_view
+from orchestrator.core.placement.place import place
 
 SERVICE = a_service(
     rate="4/s",
@@ -24,6 +26,7 @@ SERVICE = a_service(
     teacher=a_tier(quantization=("bf16",), where={"role": "cloud"}),
     escalation={"target": 0.9, "budget": "25%"},
 )
+NOTHING = Escalation.model_validate({"target": 0.9, "budget": "0%"})
 EDGE = a_site("lab")
 CLOUD = a_site("zone", a_pool("npu", nodes=2, chips=8), role="cloud", link={"rtt": "18ms", "bandwidth": "1Gbps"})
 VOID = {"meta", "link", "br"}
@@ -36,7 +39,7 @@ def a_page(*documents: ModelService | Site, **changes: Any) -> str:
     return page_of(view | changes, services, sites, a_catalog())
 
 
-ESCALATED = [{"service": "chat", "share": 0.25, "quality": None, "wantedShare": 0.25}]
+ESCALATED = [{"service": "chat", "share": 0.25, "quality": None, "wantedShare": 0.25, "target": None}]
 PAGE = a_page(SERVICE, EDGE, CLOUD, escalations=ESCALATED)
 
 
@@ -96,6 +99,16 @@ def test_a_page_is_the_same_every_time() -> None:
 )
 def test_a_stranger_finds(text: str) -> None:
     assert text in PAGE
+
+
+def test_an_arrow_is_labelled_with_what_is_carried_and_with_what_finds_no_room() -> None:
+    groups = [{"site": "lab", "capacityPerSecond": 3.0}, {"site": "zone", "capacityPerSecond": 1.14}]
+    rates = {"demandPerSecond": 1e6, "shortPerSecond": 999_995.86}
+    view = {"tiers": [{"service": "chat", "tier": "student", "groups": groups} | rates], "escalations": []}
+    scene = Scene(view, {"lab": EDGE, "zone": CLOUD}, a_catalog(), {})
+
+    assert flows(scene, {"lab"}) == ["3/s of requests", "999,996/s more find no room"]
+    assert flows(scene, {"zone"}) == ["1.14/s of requests", "999,996/s more find no room", "round trip 18 ms"]
 
 
 def renamed(site: Site, name: str) -> Site:
@@ -221,4 +234,21 @@ def test_only_what_is_made_as_markup_is_markup() -> None:
     assert tag("p", inner, "&") == f"<p>{inner}&amp;</p>"
     assert join([Markup("<br/>"), "<br/>"]) == "<br/>&lt;br/&gt;"
     assert escaped("\ud800") == "?"
-    assert (rate(0.125), rate(16800.4)) == ("0.125/s", "16,800/s")
+    assert [rate(one) for one in (1e-7, 0.125, 4.1449, 999.96, 16800.4)] == [
+        "0.0000001/s", "0.125/s", "4.14/s", "1,000/s", "16,800/s"
+    ]  # fmt: skip
+    assert [price(one) for one in (0, 3.73333, 22.4, 268.8, 16968.96)] == [
+        "0/h", "3.73/h", "22.4/h", "268.8/h", "16,969/h"
+    ]  # fmt: skip
+
+
+def test_a_tier_without_replicas_is_on_the_page_with_the_reason() -> None:
+    nothing = SERVICE.model_copy(update={"spec": SERVICE.spec.model_copy(update={"escalation": NOTHING})})
+    sites = {one.metadata.name: one for one in (EDGE, CLOUD)}
+    view = placement_view(place([nothing], a_catalog(), a_world(*sites.values())))
+
+    page = page_of(view, [nothing], sites, a_catalog())
+
+    assert Elements(page).open == []
+    assert view["tiers"][1]["groups"] == []
+    assert "no request comes to it, so it needs no replica" in page

@@ -23,6 +23,7 @@ NAME = "is not a name; use at most 63 lower-case letters, digits, dots and dashe
 QUOTES = "put it in quotes if text is meant, or write"
 EMPTY = "the file holds no document; start with 'apiVersion: headwater.dev/v1alpha1' and 'kind:'"
 DOCUMENT = "a document is a mapping that starts with apiVersion and kind; this is"
+REQUEST = "a typical request, demand.input and demand.output together,"
 NODES = "the file has more than 10,000 values with aliases expanded; split it"
 
 
@@ -191,6 +192,25 @@ WRONG = {
     "a rule over several fields": (
         SERVICE + "  student:\n    model: a\n    replicas: {min: 3, max: 2}\n" + DEMAND,
         [(7, "spec.student.replicas", "min 3 is more than max 2")],
+    ),
+    "a context that the typical request does not fit into": (
+        SERVICE + "  student: {model: a, context: 119}\n" + DEMAND,
+        [
+            (
+                4,
+                "spec",
+                f"student.context is 119 tokens, and {REQUEST} has 120",
+            )
+        ],
+    ),
+    "a rate beyond a thousand million a second": (
+        SERVICE + "  student: {model: a}\n" + DEMAND.replace("1/s", "1000000001/s"),
+        [(6, "spec.demand.rate", "1000000001.0 must be at most 1000000000.0")],
+    ),
+    "a share with two qualities": (
+        SERVICE + "  student: {model: a}\n  teacher: {model: b}\n" + DEMAND + "  escalation:\n    target: 0.9\n"
+        "    budget: 50%\n    curve: [{share: 0.1, quality: 0.8}, {share: 10%, quality: 0.9}]\n",
+        [(8, "spec.escalation", "curve has the share 0.1 2 times; give each share one quality")],
     ),
     "a share beyond one": (
         SERVICE + "  student: {model: a}\n" + DEMAND + "  escalation:\n    target: 0.9\n    budget: 25\n",

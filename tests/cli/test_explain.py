@@ -30,7 +30,7 @@ def test_a_service_is_explained_for_people(command: Command) -> None:
         "At 0.5 times the demand the whole plan costs",
         "Without site wuxi-cloud the whole plan costs 0/h, 22.4/h less",
         "teacher has no place: here (place): needs cloud, has edge",
-        "25.0% of requests go to the teacher",
+        "25% of requests go to the teacher",
         "The whole plan costs 22.4/h; proven lower bound 22.4/h; gap 0.0%.",
     ):
         assert text in told

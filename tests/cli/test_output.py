@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cli.output import draw
+from cli.output import count, draw, price_for_people, rate_for_people
 
 COLUMNS = ("service", "model", "how")
 ROWS = [("assistant", "smollm2-135m-instruct", "edge, int4, 8 x 4096 tokens"), ("other", "qwen3-0.6b", "")]
@@ -47,3 +47,31 @@ def test_where_columns_have_no_room_each_row_is_a_paragraph(
         "  model: qwen3-0.6b",
         "",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (1e-7, "0.0000001"),
+        (0.05, "0.05"),
+        (0.125, "0.125"),
+        (0.99999, "1"),
+        (3.73333, "3.73"),
+        (4.1449, "4.14"),
+        (22.4, "22.4"),
+        (11.25, "11.25"),
+        (100, "100"),
+        (268.8, "268.8"),
+        (999.96, "1,000"),
+        (1234, "1,234"),
+        (16968.96, "16,969"),
+        (1e6, "1,000,000"),
+    ],
+)
+def test_numbers_have_no_exponent_and_no_digits_that_nobody_needs(value: float, shown: str) -> None:
+    assert (rate_for_people(value), price_for_people(value)) == (f"{shown}/s", f"{shown}/h")
+
+
+def test_one_is_singular() -> None:
+    assert [count(number, "row") for number in (0, 1, 2, 1200)] == ["0 rows", "1 row", "2 rows", "1,200 rows"]

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from plans import enumerate_options
 from worlds import (
     a_catalog,
     a_cluster,
@@ -26,7 +27,6 @@ from orchestrator.api.service import ModelService
 from orchestrator.api.site import Pool, Site
 from orchestrator.core.asks import asks
 from orchestrator.core.configurations import Option, unverified_numbers
-from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import Parallelism, World
 
@@ -169,13 +169,13 @@ ONLY_BF16 = "it can load bf16 (lab/tiny)"
             id="memory, with both numbers",
         ),
         pytest.param(
-            a_service(student=a_tier(context=16)),
+            a_service(tokens=(4000, 100), student=a_tier(context=8192)),
             a_catalog(),
             a_world(),
             Rejected(
-                "lab/0 box edge int4 TP1 on 1 node", Why.CONTEXT, "32 tokens", "16 tokens", "the model allows 4096"
+                "lab/0 box edge int4 TP1 on 1 node", Why.CONTEXT, "4100 tokens", "4096 tokens", "the model allows 4096"
             ),
-            id="a context shorter than the requests",
+            id="a model with a context shorter than the requests",
         ),
         pytest.param(
             a_service(student=a_tier(slo={"ttft": "1ms"})),
@@ -284,19 +284,6 @@ def test_a_machine_costs_its_whole_price_whatever_its_chips() -> None:
 
     assert isinstance(option, Option)
     assert option.price_per_h == 8
-
-
-@pytest.mark.parametrize(
-    ("chips", "tensor", "useful"),
-    [pytest.param(8, 1, 24, id="a chip each"), pytest.param(8, 4, 6, id="two halves of a node")],
-)
-def test_a_pool_can_make_use_of_as_many_replicas_as_its_nodes_hold(chips: int, tensor: int, useful: int) -> None:
-    (ask,) = asks(on_npu("bf16"), a_catalog())
-    assert not isinstance(ask, Rejected)
-
-    options, _ = enumerate_options(ask, a_catalog(), a_world(a_site("lab", a_pool("npu", nodes=3, chips=chips))))
-
-    assert [o.useful_replicas for o in options if o.configuration.parallelism.tensor == tensor] == [useful]
 
 
 def test_numbers_that_nobody_verified_are_named() -> None:

@@ -276,3 +276,13 @@ def test_a_tier_that_cannot_carry_its_demand_is_done_and_says_what_is_missing() 
 
     assert isinstance(outcome, Done)
     assert "/s of the 100000/s wanted" in outcome.note
+
+
+def test_a_teacher_that_nothing_is_sent_to_is_done_without_a_replica() -> None:
+    service = a_service(student=a_tier(), teacher=a_tier("tiny", ("int8",)), escalation={"target": 0.9, "budget": "0%"})
+    world = a_world(artifacts=built(an_artifact(), an_artifact(quantization="int8")))
+
+    outcome = decided(world, service).outcomes["chat/teacher"]
+
+    assert isinstance(outcome, Done)
+    assert [spec.tier for spec in wanted(world, service)] == ["student"]

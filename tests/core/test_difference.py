@@ -139,3 +139,50 @@ def test_of_several_groups_those_that_stayed_are_held_against_themselves() -> No
     assert {"what": "replicas at near/0", "old": 1, "new": 2} in there
     assert {"what": "group", "old": None, "new": "3 x far/0 npu, vllm, bf16, TP1 on 1 node"} in there
     assert {"what": "group", "old": "3 x far/0 npu, vllm, bf16, TP1 on 1 node", "new": None} in back
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "change"),
+    [
+        pytest.param("shortPerSecond", 1.5, ("not carried per second", 0.0, 1.5), id="what is not carried"),
+        pytest.param("licence", "MIT", ("licence", "Apache-2.0", "MIT"), id="a licence"),
+        pytest.param("accepted", ("MIT",), ("accepted", "", "MIT"), id="what was accepted"),
+        pytest.param("gaveUp", ("a site",), ("gave up", "", "a site"), id="what it gave up"),
+    ],
+)
+def test_of_a_tier_everything_is_told(field: str, value: object, change: tuple[str, object, object]) -> None:
+    new = OLD.model_dump(by_alias=True)
+    new["plan"]["tiers"][0][field] = value
+    (tier,) = difference(OLD, Lock.model_validate(new))["tiersChanged"]
+
+    assert [(one["what"], one["old"], one["new"]) for one in tier["changes"]] == [change]
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        pytest.param("checkpoint", "checkpoint", id="what is loaded"),
+        pytest.param("pricePerHour", "price of a replica per hour", id="what a replica costs"),
+        pytest.param("memoryBytes", "memory bytes", id="what it holds"),
+        pytest.param("predicted.ttftSeconds.p10", "first token p10", id="the better end of a band"),
+        pytest.param("predicted.ttftSeconds.p90", "first token p90", id="the worse end of a band"),
+    ],
+)
+def test_of_a_group_everything_is_told(path: str, what: str) -> None:
+    (tier,) = difference(OLD, changed(path, lambda value: value * 2))["tiersChanged"]
+
+    assert [change["what"] for change in tier["changes"]] == [what]
+
+
+def test_another_share_and_files_that_were_built_anew_are_told() -> None:
+    value = OLD.model_dump(by_alias=True)
+    one = {"service": "chat", "share": 0.25, "quality": 0.9, "wantedShare": 0.25, "target": 0.9}
+    value["plan"]["escalations"], value["artifacts"] = (one,), {"tiny int4": {"model.onnx": "0" * 64}}
+    old = Lock.model_validate(value)
+    value["plan"]["escalations"] = (one | {"share": 0.125, "quality": None},)
+    value["artifacts"] = {"tiny int4": {"model.onnx": "1" * 64}}
+
+    found = difference(old, Lock.model_validate(value))
+
+    assert found["escalations"] == [{"service": "chat", "old": "0.25 for quality 0.9", "new": "0.125"}]
+    assert found["inputs"] == [{"kind": "file of tiny int4", "name": "model.onnx", "change": "changed"}]

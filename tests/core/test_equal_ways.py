@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from plans import enumerate_options
 from worlds import a_catalog, a_model, a_pool, a_service, a_site, a_tier, a_world, an_engine, reads
 
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
 from orchestrator.core.asks import asks
-from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.explain import placement_view
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.placement.place import place
@@ -95,3 +95,14 @@ def test_of_two_ways_that_cost_nothing_the_one_on_fewer_chips_is_taken() -> None
     assert isinstance(tier, Placed)
     assert tier.groups[0].option.configuration.parallelism.chips == 1
     assert placement_view(placement)["tiers"][0]["why"] == "as cheap as the next, on 1 instead of 2 chips"
+
+
+def test_what_loses_less_is_taken_though_what_loses_more_was_named_first() -> None:
+    release = {"quantization": "w8a8", "format": "modelslim", "name": "lab/tiny-W8A8"}
+    catalog = a_catalog(a_model(releases=[release]), an_engine("vllm", reads=reads("w8a8", "bf16")))
+    service = a_service(student=a_tier(quantization=("w8a8", "bf16")))
+
+    (tier,) = place([service], catalog, a_world(a_site("lab", a_pool("npu")))).tiers
+
+    assert isinstance(tier, Placed)
+    assert tier.groups[0].option.configuration.quantization == "bf16"

@@ -12,6 +12,7 @@ from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.explain import placement_view
 from orchestrator.core.placement.place import place
+from orchestrator.core.placement.result import Placed
 
 
 def the_view() -> dict[str, object]:
@@ -101,8 +102,14 @@ def test_a_placed_tier_records_the_licence_and_what_was_accepted() -> None:
         pytest.param(
             a_service(rate="100000/s"),
             a_site(),
+            "no more than 1 replica may run (`replicas.max`), which carry ",
+            id="short, with as many as may run",
+        ),
+        pytest.param(
+            a_service(rate="100000/s", student=a_tier(replicas={"max": 9})),
+            a_site(),
             "no way that fits carries more than ",
-            id="short",
+            id="short, with as many as there is room for",
         ),
     ],
 )
@@ -129,3 +136,35 @@ def test_reasons_come_nearest_first_whatever_the_order_of_the_sites() -> None:
     (view,) = placement_view(place([a_service(student=tier)], a_catalog(), a_world(*sites)))["tiers"]
 
     assert [no["rule"] for no in view["rejected"]] == ["tpot", "place"]
+
+
+def test_a_band_and_what_is_short_are_told_as_they_are() -> None:
+    placement = place([a_service(rate="100000/s")], a_catalog(), a_world())
+    (tier,) = placement.tiers
+    assert isinstance(tier, Placed)
+    band = tier.groups[0].option.prediction.ttft_s
+
+    (view,) = placement_view(placement)["tiers"]
+
+    assert tier.short_per_s > 0
+    assert view["shortPerSecond"] == pytest.approx(tier.short_per_s)
+    assert list(view["groups"][0]["predicted"]["ttftSeconds"].values()) == [
+        pytest.approx(edge, rel=1e-3) for edge in (band.low, band.mid, band.high)
+    ]
+
+
+def test_a_teacher_without_replicas_says_why_and_the_share_says_what_it_is_measured_by() -> None:
+    service = a_service(
+        student=a_tier(),
+        teacher=a_tier(quantization=("bf16",)),
+        escalation={"target": 0.9, "budget": "50%", "curve": [{"share": 0, "quality": 0.95}]},
+    )
+
+    view = placement_view(place([service], a_catalog(), a_world(a_site("lab", a_pool(), a_pool("npu")))))
+
+    teacher = view["tiers"][1]
+    assert (teacher["placed"], teacher["groups"], teacher["gaveUp"]) == (True, [], [])
+    assert teacher["why"] == "no request comes to it, so it needs no replica"
+    assert view["escalations"] == [
+        {"service": "chat", "share": 0, "quality": 0.95, "wantedShare": 0, "target": 0.9},
+    ]

@@ -28,6 +28,7 @@ from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.explain import placement_view
 from orchestrator.core.lock import MAX_BYTES, SCHEMA, Lock, lock_of, lock_text, read_lock, whole_text
+from orchestrator.core.placement.place import place
 from orchestrator.core.world import Artifact, World
 from orchestrator.errors import Invalid, Refused
 
@@ -207,3 +208,21 @@ def test_a_lock_that_could_not_be_read_again_is_not_written() -> None:
 
     with pytest.raises(Refused, match="larger than 32 MiB"):
         whole_text(large.model_copy(update={"plan": plan}))
+
+
+def test_what_is_built_of_a_model_that_nobody_asks_for_is_not_in_the_lock() -> None:
+    assert lock(artifacts=(an_artifact(), an_artifact("other"))) == lock()
+
+
+@pytest.mark.parametrize("budget", ["50%", "0%"])
+def test_a_plan_that_sends_much_or_nothing_to_the_teacher_is_locked_and_read_again(budget: str) -> None:
+    service = a_service(student=a_tier(), teacher=ON_NPU, escalation={"target": 0.9, "budget": budget})
+    catalog = Catalog().with_documents(CARDS)
+    site = a_site("lab", a_pool(), a_pool("npu"))
+    world = World(sites={"lab": site}, artifacts=built(an_artifact()))
+    view = placement_view(place([service], catalog, world))
+
+    written = lock_of(view, [service], [site], catalog, (an_artifact(),), version="1.0")
+
+    assert read_lock(whole_text(written), "a.lock") == written
+    assert [len(tier.groups) for tier in written.plan.tiers] == [1, int(budget != "0%")]

@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plans import enumerate_options
 from worlds import (
     MIB,
     a_catalog,
@@ -26,7 +27,6 @@ from worlds import (
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.asks import asks
-from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.placement.place import place
 from orchestrator.core.placement.result import Placed, Unplaced

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from plans import enumerate_options
 from worlds import a_pool, a_service, a_site, a_tier, a_world
 
 from orchestrator.adapters.catalog import read_catalog
@@ -18,7 +19,6 @@ from orchestrator.core.allocation import accepted_counts, check_count, resource_
 from orchestrator.core.asks import asks
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for
 from orchestrator.core.cuts import cuts_of
-from orchestrator.core.enumeration import enumerate_options
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import usable_bytes, whole_bytes
 from orchestrator.core.performance.arithmetic import compute_fact

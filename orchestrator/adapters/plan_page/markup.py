@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from decimal import Decimal
 
 
 class Markup(str):
@@ -11,7 +12,7 @@ class Markup(str):
     __slots__ = ()
 
 
-WHOLE = 1000  # from here on no digits after the point
+WHOLE, LARGE = 1000, 100  # from here on no digits after the point, or one
 
 Child = str | Markup
 VOID = frozenset(("br", "circle", "line", "link", "meta", "path", "polygon", "rect"))
@@ -47,7 +48,20 @@ def escaped(text: str) -> str:
 
 def rate(per_s: float) -> str:
     """Requests per second for people: `0.125/s`, `16,800/s`."""
-    return f"{per_s:,.0f}/s" if per_s >= WHOLE else f"{per_s:.3g}/s"
+    return f"{_short(per_s)}/s"
+
+
+def price(per_h: float) -> str:
+    """What something costs, for people: `3.73/h`, `16,969/h`."""
+    return f"{_short(per_h)}/h"
+
+
+def _short(value: float) -> str:
+    """Commas, no exponent, and no more than four digits below a thousand."""
+    if value >= WHOLE:
+        return f"{value:,.0f}"
+    text = f"{Decimal(f'{value:.3g}'):f}" if value < 1 else f"{value:,.{1 if value >= LARGE else 2}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _text(value: str | float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestrator.adapters.plan_page.markup import Markup, join, rate, tag
+from orchestrator.adapters.plan_page.markup import Markup, join, price, rate, tag
 from orchestrator.adapters.plan_page.picture import COLOURS, OTHERS, colours_of, picture
 from orchestrator.adapters.plan_page.tables import (
     cost_bar,
@@ -121,7 +121,7 @@ _MEMORY = (
 
 
 def _proof(view: Mapping[str, Any]) -> str:
-    moves = f", {view['movesPerHour']:g}/h of it for starting and stopping" if view["movesPerHour"] else ""
+    moves = f", {price(view['movesPerHour'])} of it for starting and stopping" if view["movesPerHour"] else ""
     how = f" ({view['proof']})" if view["proof"] else ""
     return f"No plan that carries as much can cost less than the lower bound{how}. The gap is {view['gap']:.1%}{moves}."
 
@@ -130,8 +130,8 @@ def _cards(view: Mapping[str, Any], sites: Mapping[str, Site]) -> Markup:
     placed = [tier for tier in view["tiers"] if tier["placed"]]
     used = {group["site"] for tier in placed for group in tier["groups"]}
     cards = (
-        (f"{view['costPerHour']:g}/h", "cost"),
-        (f"{view['lowerBoundPerHour']:g}/h", "proven lower bound"),
+        (price(view["costPerHour"]), "cost"),
+        (price(view["lowerBoundPerHour"]), "proven lower bound"),
         (f"{view['gap']:.1%}", "gap"),
         (f"{len(placed):,} of {len(view['tiers']):,}", "tiers placed"),
         (f"{sum(tier['replicas'] for tier in placed):,}", "replicas"),
@@ -172,8 +172,10 @@ def _escalations(view: Mapping[str, Any]) -> list[Markup]:
     lines = []
     for one in view["escalations"][:UNPLACED]:
         quality = "" if one["quality"] is None else f", for {one['quality']:.1%} of the teacher's quality"
-        wanted = "" if one["share"] == one["wantedShare"] else f" instead of {one['wantedShare']:.1%}"
+        wanted = "" if one["share"] == one["wantedShare"] else f" instead of {100 * one['wantedShare']:.3g}%"
+        if one["quality"] is not None and one["quality"] < one["target"]:
+            quality += f"; {one['target']:.1%} is wanted"
         lines.append(
-            tag("li", f"{one['service']}: {one['share']:.1%} of requests go on to the teacher{wanted}{quality}")
+            tag("li", f"{one['service']}: {100 * one['share']:.3g}% of requests go on to the teacher{wanted}{quality}")
         )
     return [tag("ul", join(lines))] if lines else []

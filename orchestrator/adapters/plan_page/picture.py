@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.adapters.plan_page.cells import Cells, Use, bar_of, cells_of, uses_of
-from orchestrator.adapters.plan_page.markup import Markup, join, rate, tag
+from orchestrator.adapters.plan_page.markup import Markup, join, price, rate, tag
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.site import Pool, Site
 
@@ -168,8 +168,8 @@ def _pool_label(index: int, pool: Pool, *, shared: bool) -> str:
         if shared
         else f"{pool.nodes:,} x {pool.chips} chip{'s' * (pool.chips > 1)}"
     )
-    price = f", {pool.price:g}/h each" if pool.price else ""
-    return cut(f"pool {index}: {pool.profile}, {what}{price}", 66)
+    each = f", {price(pool.price)} each" if pool.price else ""
+    return cut(f"pool {index}: {pool.profile}, {what}{each}", 66)
 
 
 def _scale(cells: Cells) -> str:
@@ -219,7 +219,7 @@ def _gateway() -> Markup:
 def _arrow(scene: Scene, box: _Box, left: float, top: float, height: float) -> list[Markup]:
     """From the gateway to a box that serves something, with what goes there."""
     names = {site.metadata.name for site in box.sites}
-    lines = _flows(scene, names)
+    lines = flows(scene, names)
     if not lines:
         return []
     edge = left == 0
@@ -236,9 +236,12 @@ def _arrow(scene: Scene, box: _Box, left: float, top: float, height: float) -> l
     return drawn
 
 
-def _flows(scene: Scene, names: set[str]) -> list[str]:
-    """What goes to these sites: requests of the first tier of a service, and the share that is sent on."""
-    first, onward, shares = 0.0, 0.0, []
+def flows(scene: Scene, names: set[str]) -> list[str]:
+    """What these sites carry: requests of the first tier of a service, and the share that is sent on.
+
+    Where a tier carries less than is asked, the arrow says what all its places together leave undone.
+    """
+    first, onward, lacking, shares = 0.0, 0.0, 0.0, []
     wanted = {one["service"]: one["share"] for one in scene.view["escalations"]}
     for tier in scene.view["tiers"]:
         groups = tier.get("groups", ())
@@ -246,7 +249,8 @@ def _flows(scene: Scene, names: set[str]) -> list[str]:
         here = sum(group["capacityPerSecond"] for group in groups if group["site"] in names)
         if not capacity or not here:
             continue
-        part = tier["demandPerSecond"] * here / capacity
+        part = (tier["demandPerSecond"] - tier["shortPerSecond"]) * here / capacity
+        lacking += tier["shortPerSecond"]
         if tier["tier"] == "teacher" and tier["service"] in wanted:
             onward += part
             shares.append(wanted[tier["service"]])
@@ -257,6 +261,7 @@ def _flows(scene: Scene, names: set[str]) -> list[str]:
         low, high = min(shares), max(shares)
         span = f"{low:.0%}" if low == high else f"{low:.0%} to {high:.0%}"
         lines += [f"{rate(onward)}, {span} escalated"]
+    lines += [f"{rate(lacking)} more find no room"] if lacking else []
     trips = [site.spec.link.rtt for name in names if (site := scene.sites[name]).spec.link]
     return [*lines, f"round trip {min(trips) * 1000:.3g} ms"] if lines and trips else lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from orchestrator.adapters.plan_page.markup import Child, Markup, join, rate, tag
+from orchestrator.adapters.plan_page.markup import Child, Markup, join, price, rate, tag
 from orchestrator.api.service import ModelService
 from orchestrator.core.explain.reasons import grouped
 
@@ -66,8 +66,8 @@ def cost_bar(view: Mapping[str, Any]) -> Markup:
         tag("title", "Cost and lower bound"),
         tag("rect", x=0, y=y[0], width=max(1.0, whole * scale), height=18, rx=3, class_="cost"),
         tag("rect", x=0, y=y[1], width=max(1.0, bound * scale), height=18, rx=3, class_="bound"),
-        tag("text", f"cost {whole:g}/h", x=max(8.0, whole * scale + 8), y=y[0] + 14, class_="small"),
-        tag("text", f"proven lower bound {bound:g}/h", x=max(8.0, bound * scale + 8), y=y[1] + 14, class_="small"),
+        tag("text", f"cost {price(whole)}", x=max(8.0, whole * scale + 8), y=y[0] + 14, class_="small"),
+        tag("text", f"proven lower bound {price(bound)}", x=max(8.0, bound * scale + 8), y=y[1] + 14, class_="small"),
         viewBox="0 0 780 54",
         class_="bar",
         role="img",
@@ -108,7 +108,7 @@ def _where(tier: Mapping[str, Any], group: Mapping[str, Any]) -> list[Child]:
     demand = rate(tier["demandPerSecond"])
     carried = join([demand, " ", tag("strong", f"{rate(short)} short", class_="bad")]) if short else demand
     carries = rate(group["capacityPerSecond"])
-    cost = f"{group['costPerHour']:g}/h"
+    cost = price(group["costPerHour"])
     return [group["model"], _place(group), how, str(group["replicas"]), cost, carries, carried]
 
 
@@ -182,9 +182,8 @@ def _reasons(tier: Mapping[str, Any], colours: Mapping[str, str]) -> Markup:
 
 def _fits(other: Mapping[str, Any]) -> str:
     where = f"{other['site']}, pool {other['pool']}: {other['profile']}"
-    return (
-        f"Also fits: {where}, {other['quantization']}, {other['parallelism']} for {other['pricePerHour']:g}/h a replica"
-    )
+    how = f"{other['quantization']}, {other['parallelism']}"
+    return f"Also fits: {where}, {how} for {price(other['pricePerHour'])} a replica"
 
 
 def _folded(tier: Mapping[str, Any]) -> Markup:

@@ -6,7 +6,7 @@ lower bound of the plan as it is: then it comes from the change, and not from a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from orchestrator.core.explain.changes import Change, loads, loosened, losses, t
 from orchestrator.core.explain.grounds import grounds
 from orchestrator.core.explain.reasons import grouped
 from orchestrator.core.explain.view import cost_alone, cut_of, escalation_view, tier_view
+from orchestrator.core.fit import rate
 from orchestrator.core.nearest import nearest
 from orchestrator.core.placement.result import Placed, Placement, Unplaced
 from orchestrator.core.world import TierName, World
@@ -92,7 +93,9 @@ def _tier(
         view["next"], view["more"] = _next(tier)
         view["restsOn"] = grounds([group.option for group in tier.groups], question.catalog)
     view["rejected"] = grouped(whole["rejected"])
-    view["wouldHelp"] = _helping(tier, tried, now)
+    priority = question.service.spec.priority
+    later = {one.metadata.name for one in question.services if one.spec.priority < priority}
+    view["wouldHelp"] = _helping(tier, tried, now, later)
     return view
 
 
@@ -127,13 +130,16 @@ def _other(alike: Sequence[Option], tier: Placed) -> dict[str, Any]:
 
 
 def _helping(
-    tier: Placed | Unplaced, tried: Iterable[tuple[Change, Placement]], now: Placement
+    tier: Placed | Unplaced, tried: Iterable[tuple[Change, Placement]], now: Placement, later: Collection[str]
 ) -> list[dict[str, Any]]:
-    """Changes that place the tier, let it carry more or save, the best first; of one kind the mildest."""
+    """Changes that place the tier, let it carry more or save, the best first; of one kind the mildest.
+
+    Services that come later by priority may pay for them, and are named.
+    """
     found: list[tuple[tuple[float, ...], dict[str, Any]]] = []
     best: dict[str, tuple[float, ...]] = {}
     for change, then in tried:
-        gain = _gain(tier, then, now)
+        gain = _gain(tier, then, now, later)
         if gain is None or (change.kind in best and not _more(gain, best[change.kind])):
             continue
         best[change.kind] = gain
@@ -145,6 +151,7 @@ def _helping(
             "savingPerHour": round(now.cost_per_h - then.cost_per_h, 6),
             "costPerHour": round(then.cost_per_h, 6),
             "groups": [_short(group) for group in tier_view(after).get("groups", ())],
+            "givesWay": _giving_way(then, now, tier.service),
         }
         found.append((gain, view))
     return [view for _, view in sorted(found, key=lambda one: [-part for part in one[0]])]
@@ -155,11 +162,12 @@ def _more(gain: tuple[float, ...], before: tuple[float, ...]) -> bool:
     return any(a > b + LITTLE * max(1.0, abs(b)) for a, b in zip(gain, before, strict=True))
 
 
-def _gain(tier: Placed | Unplaced, then: Placement, now: Placement) -> tuple[float, ...] | None:
-    """(placed, more carried, saving); None when nothing is gained, or another tier pays for it."""
+def _gain(tier: Placed | Unplaced, then: Placement, now: Placement, later: Collection[str]) -> tuple[float, ...] | None:
+    """(placed, more carried, saving); None when nothing is gained, or a service that comes no later pays for it."""
     key = tier.service, tier.tier
     before, after = _lacks(now), _lacks(then)
-    if any(after[other] > before[other] * (1 + LITTLE) + LITTLE for other in before if other != key):
+    others = (other for other in before if other != key and other[0] not in later)
+    if any(after[other] > before[other] * (1 + LITTLE) + LITTLE for other in others):
         return None
     if isinstance(tier, Unplaced):
         placed = key in {(one.service, one.tier) for one in then.tiers if isinstance(one, Placed)}
@@ -185,14 +193,19 @@ def _lacks(placement: Placement) -> Mapping[tuple[str, str], float]:
 def _then(then: Placement, now: Placement, service: str) -> dict[str, Any]:
     """What another plan comes to: the service's own tiers, and what else gives way."""
     own = [_after(tier_view(tier)) for tier in then.tiers if tier.service == service]
-    before = {(tier.service, tier.tier): tier for tier in now.tiers}
-    others = [(tier, before.get((tier.service, tier.tier))) for tier in then.tiers if tier.service != service]
     return {
         "costPerHour": round(then.cost_per_h, 6),
         "moreCostPerHour": round(then.cost_per_h - now.cost_per_h, 6),
         "tiers": own,
-        "givesWay": [told for tier, was in others if (told := _gives_way(tier, was)) is not None],
+        "givesWay": _giving_way(then, now, service),
     }
+
+
+def _giving_way(then: Placement, now: Placement, service: str) -> list[dict[str, str]]:
+    """What tiers of other services lose, or where else they run."""
+    before = {(tier.service, tier.tier): tier for tier in now.tiers}
+    others = [(tier, before.get((tier.service, tier.tier))) for tier in then.tiers if tier.service != service]
+    return [told for tier, was in others if (told := _gives_way(tier, was)) is not None]
 
 
 def _after(view: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +230,7 @@ def _gives_way(tier: Placed | Unplaced, was: Placed | Unplaced | None) -> dict[s
         why = nearest(tier.rejections)
         return named | {"what": f"has no place: {why[0]}" if why else "has no place"}
     if tier.short_per_s > was.short_per_s * (1 + LITTLE) + LITTLE:
-        return named | {"what": f"{tier.short_per_s:.4g}/s of {tier.rate_per_s:.4g}/s not carried"}
+        return named | {"what": f"{rate(tier.short_per_s)} of {rate(tier.rate_per_s)} not carried"}
     lost = [what for what in tier.gave_up if what not in was.gave_up]
     if lost:
         return named | {"what": lost[0]}

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core.configurations import Option
 from orchestrator.core.cuts import show_cut
-from orchestrator.core.fit import Rejected, time
+from orchestrator.core.fit import Rejected, rate, time
 from orchestrator.core.nearest import nearest
 from orchestrator.core.performance.runner import Band
 from orchestrator.core.placement.result import Escalated, Group, Placed, Placement, Unplaced
@@ -60,6 +60,7 @@ def escalation_view(one: Escalated) -> dict[str, Any]:
         "share": round(one.share, 6),
         "quality": None if one.quality is None else round(one.quality, 6),
         "wantedShare": round(one.wanted, 6),
+        "target": one.target,
     }
 
 
@@ -89,44 +90,47 @@ def _unplaced(tier: Unplaced) -> dict[str, Any]:
 
 def _reason(tier: Placed) -> str:
     """Why this way: the order of `orchestrator.core.placement`, with the numbers of the one that comes next."""
-    carried = f"{tier.rate_per_s - tier.short_per_s:.4g}/s of {tier.rate_per_s:.4g}/s"
+    carried = f"{rate(tier.rate_per_s - tier.short_per_s)} of {rate(tier.rate_per_s)}"
     if tier.gave_up:
-        return (
-            f"the most of what others leave it, {carried}" if tier.short_per_s else "the best of what others leave it"
-        )
+        return f"the most that there is room for, {carried}" if tier.short_per_s else "the best that there is room for"
+    if tier.short_per_s and tier.replicas >= tier.most_replicas:
+        many = f"{tier.most_replicas} replica{'s' * (tier.most_replicas > 1)}"
+        return f"no more than {many} may run (`replicas.max`), which carry {carried}"
     if tier.short_per_s:
         return f"no way that fits carries more than {carried}"
     if not tier.groups:
-        return "no request comes, and no replica is asked for"
+        return "no request comes to it, so it needs no replica"
     if len(tier.groups) > 1:
         return _mixed(tier)
-    return _against(tier.groups[0].option, tier.dearer[0], tier) if tier.dearer else "the only way that fits"
+    return _against(tier.groups[0].option, tier) if tier.dearer else "the only way that fits"
 
 
-def _against(chosen: Option, after: Option, tier: Placed) -> str:
-    cost = cost_alone(after, tier)
+def _against(chosen: Option, tier: Placed) -> str:
+    cost = cost_alone(tier.dearer[0], tier)
     if cost is None or cost > tier.cost_per_h:
         told = f"the cheapest that carries the demand, {tier.cost_per_h:g}/h in all"
         return told if cost is None else f"{told}; the next costs {cost:g}/h"
     if cost < tier.cost_per_h:
         return f"cheapest for all tiers together; the next would cost {cost:g}/h instead of {tier.cost_per_h:g}/h here"
-    return f"as cheap as the next, {_better(chosen, after)}"
+    equal = (other for other in tier.dearer if cost_alone(other, tier) == cost)
+    better = next((better for better in (_better(chosen, other) for other in equal) if better), "and first in order")
+    return f"as cheap as the next, {better}"
 
 
 def _better(chosen: Option, after: Option) -> str:
-    """What tells two ways of the same cost apart."""
+    """What the first of two ways of the same cost is better at, in the order of what is weighed; empty for nothing."""
     c, other = chosen.configuration, after.configuration
-    if chosen.lost_bits != after.lost_bits:
+    if chosen.lost_bits < after.lost_bits:
         return f"and {c.quantization} loses less than {other.quantization}"
-    if chosen.chips != after.chips:
+    if chosen.chips < after.chips and chosen.lost_bits == after.lost_bits:
         return f"on {chosen.chips} instead of {after.chips} chips"
-    rate, less = (o.prediction.requests_per_s.mid for o in (chosen, after))
+    carries, less = (o.prediction.requests_per_s.mid for o in (chosen, after))
     alone, slower = (o.prediction.single_stream_tpot_s.mid for o in (chosen, after))
     if alone < slower:
         return f"and {time(alone)} per token alone against {time(slower)}"
-    if rate > less:
-        return f"and a replica carries {rate:.3g}/s instead of {less:.3g}/s"
-    return "and first in order"
+    if carries > less:
+        return f"and a replica carries {rate(carries)} instead of {rate(less)}"
+    return ""
 
 
 def _mixed(tier: Placed) -> str:
@@ -135,7 +139,7 @@ def _mixed(tier: Placed) -> str:
     ways = (*(group.option for group in tier.groups), *tier.dearer)
     alone = min((cost for cost in (cost_alone(way, tier) for way in ways) if cost is not None), default=None)
     if alone is None:
-        return f"{told}; no single way carries {tier.rate_per_s:g}/s"
+        return f"{told}; no single way carries {rate(tier.rate_per_s)}"
     return f"{told}; the cheapest single way costs {alone:g}/h" if alone > tier.cost_per_h else told
 
 

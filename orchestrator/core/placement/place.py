@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from orchestrator.api.kinds import Catalog
-from orchestrator.api.service import ModelService
+from orchestrator.api.service import Escalation, ModelService
 from orchestrator.core.asks import Ask, asks
 from orchestrator.core.configurations import Option
 from orchestrator.core.enumeration import Enumeration
 from orchestrator.core.fit import Rejected, Why, size
-from orchestrator.core.placement.problem import Wanted, alone, problem_of, replicas_for, shares, shares_machines
+from orchestrator.core.placement.problem import (
+    SHARE_DIGITS,
+    Wanted,
+    alone,
+    problem_of,
+    replicas_for,
+    shares,
+    shares_machines,
+)
 from orchestrator.core.placement.result import Escalated, Group, Placed, Placement, Unplaced
 from orchestrator.core.placement.room import Room
 from orchestrator.core.policy import terms
@@ -72,10 +80,10 @@ def _read(tier: Wanted, groups: tuple[Group, ...], solution: Solution, room: Roo
     left = [room.left_for(tier.name, option) for option in ranked]
     beside = list(zip(ranked, left, strict=True))
     tight = [(option, free) for option, free in beside if free < replicas_for(ask, option)]
-    full = tuple(dict.fromkeys(_full(ask, option, free, catalog=room.catalog) for option, free in tight))
+    full = tuple(dict.fromkeys(_crowded(ask, option, free, catalog=room.catalog) for option, free in tight))
     service = ask.service.metadata.name
     rate = _rate(tier, solution)
-    if not groups and (ask.rate_per_s > 0 or ask.tier.replicas.min):
+    if not groups and not _spared(tier, solution) and (ask.rate_per_s > 0 or ask.tier.replicas.min):
         return Unplaced(service, ask.name, (*tier.rejections, *full))
     short = max(0.0, rate - solution.carried_per_s.get(tier.name, 0.0))
     return Placed(
@@ -87,8 +95,16 @@ def _read(tier: Wanted, groups: tuple[Group, ...], solution: Solution, room: Roo
         rejections=(*tier.rejections, *full),
         dearer=_different(ranked, besides=[*(option for option, _ in tight), *(group.option for group in groups)]),
         terms=terms(ask.service, ask.name, ask.model),
-        gave_up=tuple(_gave_up(ask, groups, ranked, left[0] if left else 0)),
+        most_replicas=ask.tier.replicas.max,
+        gave_up=tuple(_gave_up(ask, groups, ranked, left[0] if left else 0)) if groups else (),
     )
+
+
+def _spared(tier: Wanted, solution: Solution) -> bool:
+    """Whether nothing is sent to a teacher because nothing need be."""
+    escalation = tier.ask.service.spec.escalation
+    way = solution.ways.get(tier.ask.service.metadata.name)
+    return tier.ask.name == "teacher" and escalation is not None and way is not None and float(way) == _full(escalation)
 
 
 def _different(options: Iterable[Option], *, besides: Iterable[Option]) -> tuple[Option, ...]:
@@ -114,7 +130,7 @@ def _rate(tier: Wanted, solution: Solution) -> float:
     return tier.ask.service.spec.demand.rate * float(way)
 
 
-def _full(ask: Ask, option: Option, left: int, *, catalog: Catalog) -> Rejected:
+def _crowded(ask: Ask, option: Option, left: int, *, catalog: Catalog) -> Rejected:
     """There is no room beside the whole plan for all that the option would need alone."""
     replicas, c = replicas_for(ask, option), option.configuration
     each = size(option.memory.total) if shares_machines(option, catalog) else _chips(option)
@@ -149,9 +165,15 @@ def _escalations(wanted: list[Wanted], solution: Solution) -> Iterable[Escalated
             continue
         share = float(way)
         quality = {point.share: point.quality for point in escalation.curve}
-        nearest = min(quality, key=lambda known: abs(known - share), default=None)
-        full = min((share for share, lost in shares(escalation) if not lost), default=escalation.budget)
-        yield Escalated(service.metadata.name, share, None if nearest is None else quality[nearest], full)
+        point = next((known for known in quality if round(known, SHARE_DIGITS) == share), None)
+        reached = None if point is None else quality[point]
+        target = escalation.target if escalation.curve else None
+        yield Escalated(service.metadata.name, share, reached, _full(escalation), target)
+
+
+def _full(escalation: Escalation) -> float:
+    """The share that is sent on where there is room: the least that gives up least of the target."""
+    return min(shares(escalation), key=lambda one: (one[1], one[0]))[0]
 
 
 def _tier_of(rejected: Rejected) -> TierName:

@@ -29,6 +29,9 @@ PER_RANK = 1e-2  # of ways that are alike, the largest batch comes first
 BY_NAME = 1e-3  # of pools that are alike, the first by name; the last is disliked by as much
 
 
+_Where = tuple[PoolId, int, int, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One tier with every way to run it."""
@@ -63,7 +66,7 @@ def problem_of(wanted: Iterable[Wanted], catalog: Catalog, world: World) -> tupl
                 pools[pool_id] = Pool(str(pool_id), pool.nodes, room, shared_time=cpu)
             name = f"{tier.name} {pool_id} {option.rank:04d}"
             behind[name] = option
-            running = now if now is None else now.get(_where(option), 0)
+            running = now if now is None else now.get(_where(option, world), 0)
             away = AWAY if pools_now and pool_id not in pools_now else 0.0
             taken = takes(option, catalog)
             columns.append(_column(name, tier, option, taken, running, beside=away + late[pool_id]))
@@ -111,22 +114,23 @@ def _column(
         place=c.pool.site,
         now=now or 0,
         move_per_h=0.0 if now is None else max(LEAST_MOVE_PER_H, option.price_per_h * MOVE_H),
-        most=option.useful_replicas,
+        most=max(option.useful_replicas, tier.ask.tier.replicas.min),
     )
 
 
-def _where(option: Option) -> tuple[PoolId, int, int, str]:
+def _where(option: Option, world: World) -> _Where:
     c = option.configuration
-    return c.pool, c.sequences, c.context_tokens, c.profile
+    built = world.artifacts.get((c.model, c.quantization))
+    return c.pool, c.sequences, c.context_tokens, c.profile, built.path if built else ""
 
 
-def _now(tier: Wanted, world: World) -> Mapping[tuple[PoolId, int, int, str], int]:
+def _now(tier: Wanted, world: World) -> Mapping[_Where, int]:
     """Replicas of the tier that serve, by what of their configuration they report."""
-    service, counts = tier.ask.service.metadata.name, dict[tuple[PoolId, int, int, str], int]()
+    service, counts = tier.ask.service.metadata.name, dict[_Where, int]()
     for replica in world.replicas:
         spec = replica.spec
         if replica.phase in SERVING and (spec.service, spec.tier) == (service, tier.ask.name):
-            key = (PoolId(spec.site, spec.pool), spec.slots, spec.context_tokens, spec.chip)
+            key = (PoolId(spec.site, spec.pool), spec.slots, spec.context_tokens, spec.chip, spec.artifact)
             counts[key] = counts.get(key, 0) + 1
     return counts
 
@@ -146,27 +150,48 @@ def _choices(tiers: list[Wanted]) -> Iterator[Choice]:
             name,
             tuple(
                 Way(f"{share:.{SHARE_DIGITS}f}", {student.name: rate, teacher.name: rate * share}, lost)
-                for share, lost in shares(escalation)
+                for share, lost in shares(escalation, _most_per_s(teacher) / rate if rate else 1.0)
             ),
         )
 
 
-def shares(escalation: Escalation) -> tuple[tuple[float, float], ...]:
+def _most_per_s(tier: Wanted) -> float:
+    """What a tier could carry at most with all pools to itself."""
+    by_pool: dict[PoolId, float] = {}
+    for option in tier.options:
+        pool_id = option.configuration.pool
+        carried = option.useful_replicas * option.prediction.requests_per_s.mid
+        by_pool[pool_id] = max(by_pool.get(pool_id, 0.0), carried)
+    best = max((option.prediction.requests_per_s.mid for option in tier.options), default=0.0)
+    return min(sum(by_pool.values()), tier.ask.tier.replicas.max * best)
+
+
+def shares(escalation: Escalation, most: float = 1.0) -> tuple[tuple[float, float], ...]:
     """Shares that may go to the teacher, each with what of the quality target it gives up.
 
     With a measured curve: its points within the budget. Without one the budget is what the target needs, and parts of
     it are what can be tried when there is no room.
+
+    Args:
+        escalation: target, budget, curve.
+        most: share that the teacher could carry with all pools to itself; less than that is tried in parts.
     """
     if escalation.curve:
         allowed = [point for point in escalation.curve if point.share <= escalation.budget]
         points = [(point.share, max(0.0, escalation.target - point.quality)) for point in allowed]
     else:
-        points = [(escalation.budget * part, 1 - part) for part in PART_OF_BUDGET]
+        reach = min(escalation.budget, math.floor(most * 10**SHARE_DIGITS) / 10**SHARE_DIGITS)
+        tried = {escalation.budget, *(reach * part for part in PART_OF_BUDGET)}
+        points = [(share, 1 - share / escalation.budget if escalation.budget else 0.0) for share in sorted(tried)]
     found: dict[float, float] = {}
     for point, lost in points or [(0.0, escalation.target)]:
         share = round(point, SHARE_DIGITS)
         found[share] = min(lost, found.get(share, lost))
-    return tuple(sorted(found.items()))
+    better: list[tuple[float, float]] = []
+    for share, lost in sorted(found.items()):  # a larger share that gives up no less is no use
+        if not better or lost < better[-1][1]:
+            better.append((share, lost))
+    return tuple(better)
 
 
 def alone(ask: Ask, option: Option) -> tuple[bool, float, int, int, float, tuple[object, ...]]:

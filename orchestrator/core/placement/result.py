@@ -40,6 +40,7 @@ class Placed:
     rejections: tuple[Rejected, ...]  # every other way, and why not
     dearer: tuple[Option, ...]  # ways that fit too, ranked by what the tier would cost with them alone
     terms: Terms  # of the licence it runs under, with what was accepted
+    most_replicas: int  # that it may have
     gave_up: tuple[str, ...] = ()  # against what it would have alone in these pools, with the numbers
 
     @property
@@ -69,7 +70,8 @@ class Escalated:
     service: str
     share: float
     quality: float | None  # of all answers, as a share of the teacher's; None where nobody measured it
-    wanted: float  # the share that meets the target, or the budget without a curve
+    wanted: float  # the share that meets the target or comes nearest, or the budget without a curve
+    target: float | None  # of quality; None where nobody measured what a share gives
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,10 @@ def _check(placement: Placement, only: str | None) -> None:
         if not isinstance(tier, Placed) and only in {None, tier.service}
     ]
     if homeless:
-        raise Refused(f"{', '.join(homeless)}: no place, so nothing to simulate; `headwater plan --why` says why")
+        raise Refused(
+            f"{', '.join(homeless)}: no place, so nothing to simulate; `headwater plan --why` says why, and a "
+            "file without the tier plays the rest"
+        )
     apart = [
         f"{tier.service}/{tier.tier}"
         for tier in placement.tiers

@@ -21,6 +21,7 @@ from orchestrator.core.solver.tail import Tail, Whole
 STAY = 0.5  # share of the best prices so far in the next
 GRID = 1000  # steps of a rate, while mixes are looked for
 SAFE = 1e-9  # of a bound, given up for what floating point may have rounded
+DEAR = 300.0  # times the dearest replica: what a need without a mix is counted with, more than any plan would pay
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ class Bundles:
         """The program with the mixes known now, and for each need one that costs more than any plan would."""
         growing = Growing(self.whole.program, self.cost, self.whole.upper)
         needs = len(self.tail.needs)
-        dear = np.full(needs, 10.0 * float(self.cost.max(initial=1.0)) * 30)
+        dear = np.full(needs, DEAR * float(self.cost.max(initial=1.0)))
         rows = self.whole.first_need + np.arange(needs)
         growing.add(dear, Matrix(np.arange(needs + 1, dtype=np.int32), rows.astype(np.int32), np.ones(needs)))
         self._put(growing, 0)

@@ -11,7 +11,7 @@ from orchestrator.core.solver.levels import HELD_WITHIN, hold, scale_of, settle
 from orchestrator.core.solver.model import Model, build
 from orchestrator.core.solver.ordered import Ordered, Reals, ordered
 from orchestrator.core.solver.problem import Problem, Solution
-from orchestrator.core.solver.program import Effort, solve_integer
+from orchestrator.core.solver.program import INFINITE, Effort, solve_integer
 from orchestrator.core.solver.reading import read, stated
 from orchestrator.core.solver.rooms import Kind, Room, rooms
 from orchestrator.core.solver.scarce import settle_large
@@ -87,4 +87,5 @@ def _wider(problem: Ordered, space: tuple[Room, ...], model: Model, x: Reals, ef
         hold(wide, level, float(own @ x) + HELD_WITHIN)
     cost = wide.cost()
     scale = scale_of(cost)
-    return solve_integer(wide.program, cost / scale, effort).bound * scale + wide.offset
+    found = solve_integer(wide.program, cost / scale, effort)
+    return -INFINITE if found.impossible else found.bound * scale + wide.offset

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from plans import plan_alone
-from worlds import a_catalog, a_pool, a_profile, a_service, a_site, a_tier, a_world
+from worlds import a_catalog, a_pool, a_profile, a_replica, a_service, a_site, a_tier, a_world
 
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
 from orchestrator.core.explain.answer import Planner, Question, answer
+from orchestrator.core.explain.changes import losses
 from orchestrator.core.placement.result import Placed, Placement, Unplaced
 from orchestrator.core.world import TierName, World
 
@@ -237,3 +238,56 @@ def test_progress_counts_every_plan_that_is_made() -> None:
 
     assert len(plans) == len(told)
     assert told[-1][0] == told[-1][1] == len(plans) - 1
+
+
+def test_half_of_what_may_go_to_the_teacher_is_asked() -> None:
+    world = a_world(a_site("lab", a_pool("npu", nodes=9, price="9/h")))
+    (one,) = plan_alone([a_service(student=a_tier(quantization=BF16))], CATALOG, world).tiers
+    assert isinstance(one, Placed)
+    carried = one.groups[0].option.prediction.requests_per_s.mid
+    tier = a_tier(quantization=BF16, replicas={"max": 99})
+    service = a_service(
+        rate=f"{6 * carried:.3f}/s", student=tier, teacher=tier, escalation={"target": 0.9, "budget": "25%"}
+    )
+
+    (teacher,) = explained(service, world=world, tier="teacher")["tiers"]
+
+    saved = {one["change"]: one["savingPerHour"] for one in teacher["wouldHelp"]}
+    assert saved["at most 0.125 of requests to the teacher instead of 0.25"] == 9
+
+
+def test_what_runs_at_a_site_goes_with_it() -> None:
+    world = a_world(a_site("a"), a_site("b"), replicas=(a_replica("x", site="a"), a_replica("y", site="b")))
+
+    ((name, change),) = losses(["a"], [a_service()], world)
+
+    assert (name, list(change.world.sites), [r.spec.name for r in change.world.replicas]) == ("a", ["b"], ["y"])
+
+
+@pytest.mark.parametrize(
+    ("priority", "told"),
+    [
+        pytest.param(-1, [("other", "student", "has no place")], id="who comes later gives way and is named"),
+        pytest.param(0, None, id="an equal does not"),
+        pytest.param(1, None, id="who comes first does not"),
+    ],
+)
+def test_more_for_a_service_may_cost_those_that_come_later(
+    priority: int, told: list[tuple[str, str, str]] | None
+) -> None:
+    def at_others_cost(services: Sequence[ModelService], catalog: Catalog, world: World) -> Placement:
+        plan = plan_alone(services, catalog, world)
+        student = services[0].spec.student
+        return without_a_place(plan, "other") if student and student.replicas.max > 1 else plan
+
+    first = a_service(rate="1000000/s", student=a_tier(quantization=BF16), priority=0)
+    other = a_service("other", student=a_tier(quantization=BF16), priority=priority)
+    world = a_world(a_site("lab", a_pool("npu", nodes=4)))
+
+    (tier,) = explained(first, other, world=world, planner=at_others_cost)["tiers"]
+
+    found = {one["change"]: one for one in tier["wouldHelp"]}.get("at most 2 replicas instead of 1")
+    gives = found and [(one["service"], one["tier"], one["what"][:12]) for one in found["givesWay"]]
+    assert gives == told
+    if found:
+        assert found["moreCarriedPerSecond"] > 0

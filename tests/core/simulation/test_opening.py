@@ -162,3 +162,13 @@ def test_the_order_of_the_services_changes_nothing() -> None:
     one, two = (simulation_view(play(opened(*order), trace)) for order in (services, services[::-1]))
 
     assert json.dumps(one) == json.dumps(two)
+
+
+def test_a_teacher_without_replicas_is_never_asked() -> None:
+    nothing = CASCADE | {"escalation": {"target": 0.9, "budget": "0%"}}
+
+    value = simulation_view(play(opened(a_service(**nothing)), [Asked(at, 10, 3) for at in range(9)]))
+
+    (service,) = value["services"]
+    student, teacher = service["tiers"]
+    assert (service["answered"], student["requests"], teacher["requests"], teacher["groups"]) == (9, 9, 0, [])

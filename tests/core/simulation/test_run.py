@@ -15,6 +15,7 @@ from orchestrator.core.simulation.prefixes import BLOCK_TOKENS, Prefixes
 from orchestrator.core.simulation.request import Asked
 from orchestrator.core.simulation.run import play
 from orchestrator.core.simulation.tally import Goal, Tally, distribution
+from orchestrator.core.simulation.view import simulation_view
 
 AT_ONCE = [Asked(0, 10, 2)] * 4
 
@@ -230,3 +231,13 @@ def test_twice_the_replicas_make_no_request_wait_longer_in_the_mean(trace: list[
         return sum(tally.queue_s) / len(tally.queue_s)
 
     assert mean_wait_s("a", "b") <= mean_wait_s("a") + 1e-9
+
+
+def test_a_replica_whose_ranks_all_work_is_busy_once() -> None:
+    pace = RankPace(APace(slots=2), 2)
+    crew = a_crew("a", pace=pace, ranks=2, queue=None)  # type: ignore[arg-type]
+
+    view = simulation_view(play([a_scene(crew)], [Asked(0, 10, 3), Asked(0, 10, 3)]))
+
+    (group,) = view["services"][0]["tiers"][0]["groups"]
+    assert (group["slots"], group["busy"], group["running"]) == (2, 1, 2)

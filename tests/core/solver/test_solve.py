@@ -261,7 +261,7 @@ BAD_COLUMN = GOOD.columns[0]
 @pytest.mark.parametrize(
     ("problem", "says"),
     [
-        (replace(GOOD, columns=(a_column("c", "d", 1, capacity=-1.0),)), "column c: capacity for d is -1.0"),
+        (replace(GOOD, columns=(a_column("c", "d", 1, capacity=-1.0),)), "column c: capacity is -1.0"),
         (replace(GOOD, columns=(a_column("c", "d", 1, capacity=0.0),)), "above 0"),
         (replace(GOOD, columns=(a_column("c", "d", 1, capacity=math.nan),)), "is nan"),
         (replace(GOOD, columns=(a_column("c", "d", 9),)), "takes 9 units of each node of p, which has 8"),
