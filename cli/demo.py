@@ -15,6 +15,7 @@ from cli.options import PortOption
 from cli.output import draw, say, time_for_people
 
 if TYPE_CHECKING:
+    from orchestrator.core.performance.runner import Band, Prediction, Runner
     from orchestrator.offline import Desk
 
 SERVICE = "assistant"
@@ -102,31 +103,38 @@ def _serve(files: list[Path], step: _Steps, desk: Desk, to: Path, *, keep: bool)
 
 def compare(answers: list[Answer], desk: Desk) -> None:
     """Each answer beside what is predicted for a prompt and an answer of its length."""
+    from orchestrator.core.placement.result import Placed
+    from orchestrator.core.runners import runner_of
+
     rows = []
+    placed = (tier for tier in desk.plan().tiers if isinstance(tier, Placed))
+    student = next(tier for tier in placed if tier.tier == "student")
+    way = runner_of(student.groups[0].option.configuration, desk.catalog, desk.wanted()[1].artifacts)
     for number, answer in enumerate(answers, 1):
-        first, pace = _predicted(desk, answer)
-        measured = (time_for_people(answer.first_token_s), f"{answer.tokens_per_s:.0f}")
+        expected = _predicted(way, answer)
         lengths = f"{answer.prompt_tokens} in, {answer.tokens} out"
-        first_band = f"{time_for_people(first['p10'])} - {time_for_people(first['p90'])}"
-        pace_band = f"{1 / pace['p90']:.0f} - {1 / pace['p10']:.0f}"
-        rows.append((f"prompt {number}", lengths, measured[0], first_band, measured[1], pace_band))
+        first = time_for_people(answer.first_token_s), _seconds(expected.ttft_s)
+        rows.append((f"prompt {number}", lengths, *first, f"{answer.tokens_per_s:.0f}", _pace(expected.tpot_s)))
     columns = ("", "tokens", "first token", "predicted (p10 - p90)", "tokens/s", "predicted (p10 - p90)")
     draw("Measured beside predicted for the same lengths", columns, rows)
 
 
-def _predicted(desk: Desk, answer: Answer) -> tuple[dict[str, float], dict[str, float]]:
-    """First token, and time per token alone, of what runs, at the lengths of this answer."""
-    from orchestrator.core.explain import placement_view
+def _predicted(way: Runner, answer: Answer) -> Prediction:
+    """What is predicted of one prompt and answer of this length with the engine to itself."""
+    from orchestrator.core.performance.runner import Workload
+    from orchestrator.core.performance.serving import predict
 
-    lengths = max(1, answer.prompt_tokens), max(1, answer.tokens)
-    runs, same = (
-        next(tier for tier in placement_view(each.plan())["tiers"] if tier["tier"] == "student")
-        for each in (desk, desk.with_typical_request(*lengths))
-    )
-    names = ("site", "pool", "quantization", "parallelism")
-    ways, there = [*same["groups"], *same["alternatives"]], runs["groups"][0]
-    way = next(way for way in ways if [way[name] for name in names] == [there[name] for name in names])
-    return way["predicted"]["ttftSeconds"], way["predicted"]["singleStreamTpotSeconds"]
+    lengths = Workload(max(1, answer.prompt_tokens), max(1, answer.tokens))
+    return predict(way, lengths, sequences=1, round_trip_s=0.0)
+
+
+def _seconds(band: Band) -> str:
+    return f"{time_for_people(band.low)} - {time_for_people(band.high)}"
+
+
+def _pace(band: Band) -> str:
+    """Tokens per second; the longest time is the slowest pace."""
+    return f"{1 / band.high:.0f} - {1 / band.low:.0f}"
 
 
 class _Steps:

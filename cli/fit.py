@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import chip_names, engine_names, model_names, quantization_names
-from cli.output import Output, OutputOption, bytes_for_people, draw, show
+from cli.output import Output, OutputOption, bytes_for_people, count, draw, show
 
 FEW, SHOWN = 1, 6  # noes that are printed beside a yes, and beside a no
 MOST = 65_536  # sequences that are asked for and looked for at most
@@ -98,24 +98,38 @@ def print_fit(value: dict[str, Any]) -> None:
     different: dict[tuple[str, ...], dict[str, str]] = {}
     for no in value["rejected"]:
         different.setdefault((no["rule"], no["need"], no["have"]), no)
-    for no in list(different.values())[: FEW if value["fits"] else SHOWN]:
-        hint = f"; {no['hint']}" if "hint" in no else ""
-        typer.echo(f"  not {no['subject']} ({no['rule']}): needs {no['need']}, has {no['have']}{hint}")
+    told = 1 if _other_reason(value) else 0  # in the headline
+    for no in list(different.values())[told:][: FEW if value["fits"] else SHOWN]:
+        typer.echo(f"  not {no['subject']} ({no['rule']}): {_no(no)}")
     if value["unverified"]:
         typer.echo(f"  rests on numbers nobody verified: {', '.join(value['unverified'])}")
+
+
+def _other_reason(value: dict[str, Any]) -> dict[str, str] | None:
+    """What keeps the chosen way from running when it is not the memory; it stands in the headline then."""
+    no = value["rejected"][0] if "engine" in value and not value["fits"] and value["rejected"] else None
+    return no if no and no["rule"] != "memory" else None
+
+
+def _no(no: dict[str, str]) -> str:
+    hint = f"; {no['hint']}" if "hint" in no else ""
+    return f"needs {no['need']}, has {no['have']}{hint}"
 
 
 def _print_found(value: dict[str, Any]) -> None:
     if value["memory"]:
         title = f"{value['model']} on {value['chips']} x {value['chip']}, {value['parallelism']}"
         draw(f"{title}: memory of the fullest chip", ("part", "memory", "how it comes"), _rows(value))
-    verdict = "fits" if value["fits"] else "does not fit"
-    typer.echo(f"{value['model']} {value['quantization']} {verdict} on {value['chips']} x {value['chip']}.")
+    what, where = f"{value['model']} {value['quantization']}", f"{value['chips']} x {value['chip']}"
+    if no := _other_reason(value):
+        typer.echo(f"{what} does not run on {where} ({no['rule']}): {_no(no)}.")
+    else:
+        typer.echo(f"{what} {'fits' if value['fits'] else 'does not fit'} on {where}.")
     if value["checkpoint"]:
         made = f", converted to {value['format']} first" if value["convert"] else f" ({value['format']})"
         typer.echo(f"  weights: {value['checkpoint']}{made}, with {value['engine']}")
     if value["memory"]:
-        at_once, tokens = _many(value["sequences"], "sequence"), f"{value['contextTokens']:,} tokens"
+        at_once, tokens = count(value["sequences"], "sequence"), f"{value['contextTokens']:,} tokens"
         longest, most = value["longestContextTokens"], value["mostSequences"]
         typer.echo(f"  longest context with {at_once}: {f'{longest:,} tokens' if longest else 'none fits'}")
         more = " or more" if most == MOST else ""
@@ -130,7 +144,7 @@ def _rows(value: dict[str, Any]) -> list[tuple[str, str, str]]:
     m, each = value["memory"], value["perToken"]
     extra = f" + {each['indexBytes']:,} of the index" if each["indexBytes"] else ""
     extra += f"; {each['stateBytesPerSequence']:,} a sequence" if each["stateBytesPerSequence"] else ""
-    cache = f"{each['kvBytes']:,} a token{extra}, before the cut; {_many(value['sequences'], 'sequence')}"
+    cache = f"{each['kvBytes']:,} a token{extra}, before the cut; {count(value['sequences'], 'sequence')}"
     parts = [
         ("weights", m["weightsBytes"], f"{value['parameters'] / 1e9:.2f} B parameters in {value['quantization']}"),
         ("cache", m["kvCacheBytes"], f"{cache} of {value['contextTokens']:,} tokens"),
@@ -141,7 +155,7 @@ def _rows(value: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("usable", value["usableBytes"], f"of {bytes_for_people(value['chipBytes'])} on a chip"),
         ("free", value["usableBytes"] - m["totalBytes"], ""),
     ]
-    return [(part, _bytes(count), how) for part, count, how in parts if count]
+    return [(part, _bytes(size), how) for part, size, how in parts if size]
 
 
 def _print_settings(value: dict[str, Any]) -> None:
@@ -157,9 +171,5 @@ def _print_settings(value: dict[str, Any]) -> None:
         )
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
-
-
-def _bytes(count: int) -> str:
-    return f"-{bytes_for_people(-count)}" if count < 0 else bytes_for_people(count)
+def _bytes(size: int) -> str:
+    return f"-{bytes_for_people(-size)}" if size < 0 else bytes_for_people(size)

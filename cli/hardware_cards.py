@@ -41,7 +41,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["name"],
         row["vendor"],
         row["kind"],
-        row["place"],
+        "" if row["kind"] == "cpu" else row["place"],
         _marked(row["memoryBytes"], "bytes", "memory" in doubtful),
         _marked(row["bandwidthBytesPerSecond"], "bytes/s", "bandwidth" in doubtful),
         _peak(row["peak"], doubtful),
@@ -92,7 +92,7 @@ def print_chip(value: dict[str, Any]) -> None:
     heading(
         f"{value['name']}: {value['vendor']}, {value['family']}",
         {
-            "kind": f"{value['kind']}, {value['place']}",
+            "kind": value["kind"] if value["kind"] == "cpu" else f"{value['kind']}, {value['place']}",
             "called": value["names"],
             "architecture": value["architecture"],
             "PCI vendors": value["pci"]["vendors"],

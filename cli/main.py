@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import gc
 import sys
+from typing import Annotated
 
 import typer
 
@@ -63,6 +64,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"headwater {version('headwater')}")
+        raise typer.Exit
+
+
+@app.callback()
+def headwater(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options of no command; what is said of the app stands above."""
+
+
 RUNNING = (
     demo,
     up,

@@ -12,8 +12,11 @@ from cli.catalog import DocumentOption, alike, print_document, read_all, whole_c
 from cli.model_cards import print_model, print_models, print_trees
 from cli.options import model_names
 from cli.output import Output, OutputOption, show
+from runtimes.errors import Invalid
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orchestrator.api.kinds import Catalog
 
 
@@ -100,10 +103,10 @@ def _register_show(models_app: typer.Typer) -> None:
         """Show a card: architecture, parameters, memory, licence, lineage, releases, confidence and sources."""
         from orchestrator.core.lineage import Lineage
         from orchestrator.core.model_view import model_view
-        from orchestrator.lookup import named
 
         catalog = read_all()
-        model = named(catalog.models, name, "model")
+        _check_name(name, catalog.models, catalog)
+        model = catalog.models[name]
         if document:
             print_document(model)
             return
@@ -121,13 +124,25 @@ def _register_show(models_app: typer.Typer) -> None:
         """Show who came from whom: weights to start from, teachers and students."""
         from orchestrator.core.lineage import Lineage
         from orchestrator.core.model_view import tree_view
-        from orchestrator.lookup import named
 
-        lineage = Lineage(read_all().models)
+        catalog = read_all()
+        lineage = Lineage(catalog.models)
         if name is not None:
-            named({known: known for known in lineage.known()}, name, "model")
+            _check_name(name, lineage.known(), catalog)
         value = tree_view(lineage, name)
         show(value, output, lambda: print_trees(value))
+
+
+def _check_name(name: str, known: Iterable[str], catalog: Catalog) -> None:
+    """Raises Invalid for a name that is not known, with the nearest models of the catalog, else the nearest at all."""
+    from orchestrator.api.names import nearest_names
+
+    known = frozenset(known)
+    if name in known:
+        return
+    near = nearest_names(name, catalog.models) or nearest_names(name, known)
+    meant = f"; did you mean {' or '.join(near)}?" if near else ";"
+    raise Invalid(f"no model is named {name[:80]!r}{meant} `headwater models list` names them all")
 
 
 def _students(catalog: Catalog, teacher: str | None) -> frozenset[str]:

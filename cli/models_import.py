@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.files import write_whole
 from cli.output import Output, OutputOption, bytes_for_people, draw, say, show
 from runtimes.errors import Invalid, Refused
 
@@ -114,10 +115,5 @@ def _write(path: Path, text: str, *, force: bool) -> None:
     if there is not None and not force:
         raise Refused(f"{path} holds another card; choose another --name, or replace it with --force")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, text)
     say(f"written: {path}")

@@ -9,7 +9,7 @@ import typer
 
 from cli.files import write_whole
 from cli.options import DryRunOption, FilesArgument
-from cli.output import Output, OutputOption, say, tell
+from cli.output import Form, FormOption, Output, say, tell
 from runtimes.errors import Refused
 
 
@@ -19,8 +19,10 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog="Examples: headwater render service.yaml; headwater render service.yaml --to ./manifests")
     def render(
         files: FilesArgument,
-        to: Annotated[Path | None, typer.Option(help="Folder to write to; standard output without it.")] = None,
-        output: OutputOption = Output.YAML,
+        to: Annotated[
+            Path | None, typer.Option(help="Folder to write to; standard output without it.", file_okay=False)
+        ] = None,
+        output: FormOption = Form.YAML,
         dry_run: DryRunOption = False,
     ) -> None:
         """Write Kubernetes manifests; the same input gives the same bytes."""
@@ -31,7 +33,7 @@ def register(app: typer.Typer) -> None:
             say(f"{'would write' if dry_run else 'wrote'} {names}{where}")
 
 
-def write(files: list[Path], to: Path | None, output: Output = Output.YAML, *, dry_run: bool = False) -> list[Path]:
+def write(files: list[Path], to: Path | None, output: Form = Form.YAML, *, dry_run: bool = False) -> list[Path]:
     """Render YAML files to a folder, or to standard output without one; there JSON is a list that kubectl takes too."""
     from orchestrator.core.placement.result import Unplaced
     from orchestrator.offline import open_desk
@@ -55,11 +57,11 @@ def write(files: list[Path], to: Path | None, output: Output = Output.YAML, *, d
     return [to / name for name in sorted(rendered)]
 
 
-def _print(text: str, output: Output) -> None:
-    if output is Output.JSON:
+def _print(text: str, output: Form) -> None:
+    if output is Form.JSON:
         import yaml
 
         objects = [one for one in yaml.safe_load_all(text) if one]
-        tell({"apiVersion": "v1", "kind": "List", "items": objects}, output)
+        tell({"apiVersion": "v1", "kind": "List", "items": objects}, Output.JSON)
     else:
         typer.echo(text, nl=False)

@@ -10,10 +10,30 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import FilesArgument
-from cli.output import Output, OutputOption, draw, say, show, time_for_people
+from cli.output import (
+    Output,
+    OutputOption,
+    count,
+    draw,
+    number_for_people,
+    rate_for_people,
+    say,
+    show,
+    time_for_people,
+)
 from runtimes.errors import Invalid
 
 SAY_EVERY_S = 2.0
+SLOWEST, FASTEST = 1e-6, 1e6  # times the pace of the trace
+
+
+def _speed(written: float) -> float:
+    """Checked here, because a range lets `nan` say that it is too large."""
+    if not SLOWEST <= written <= FASTEST:
+        raise typer.BadParameter(
+            f"{written:g} is no speed; write a number from {SLOWEST:f} to {FASTEST:,.0f}, such as 2"
+        )
+    return written
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +61,9 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(help="Who gets the requests; all by their demand, without.", show_default=False),
         ] = None,
-        speed: Annotated[float, typer.Option(min=1e-6, max=1e6, help="Requests come so many times as fast.")] = 1.0,
+        speed: Annotated[
+            float, typer.Option(callback=_speed, help="Requests come so many times as fast: 2 is twice as fast.")
+        ] = 1.0,
         repeat: Annotated[int, typer.Option(min=1, max=1_000_000, help="Play the trace so often, end to end.")] = 1,
         limit: Annotated[
             int | None, typer.Option(min=1, help="Stop after so many requests.", show_default=False)
@@ -84,7 +106,7 @@ def _progress() -> Callable[[int], None]:
         now_s = time.monotonic()
         if now_s - said_s >= SAY_EVERY_S:
             said_s = now_s
-            say(f"{requests:,} requests, {requests / (now_s - begun_s):,.0f} a second")
+            say(f"{count(requests, 'request')}, {requests / (now_s - begun_s):,.0f} a second")
 
     return tell
 
@@ -99,7 +121,7 @@ def print_simulation(value: dict[str, Any]) -> None:
 
 def _print_service(service: dict[str, Any], seconds: float) -> None:
     requests, refused = service["requests"], service["refused"]
-    typer.echo(f"{service['service']}: {requests:,} requests in {seconds:,.0f} s, {refused:,} refused")
+    typer.echo(f"{service['service']}: {count(requests, 'request')} in {seconds:,.0f} s, {refused:,} refused")
     mean = service["meanTokens"]
     if requests:
         asked = f"{mean['input']:,.0f} tokens and answers of {mean['output']:,.0f} in the mean"
@@ -109,19 +131,21 @@ def _print_service(service: dict[str, Any], seconds: float) -> None:
     if len(service["tiers"]) > 1:
         rows += [(f"in all {TIMES[key]}", *_times(service[key])) for key in ("ttftSeconds", "latencySeconds")]
     draw("times", ("", "mean", "p50", "p95", "p99"), rows)
-    columns = ("group", "replicas", "busy", "running", "longest queue", "cost")
-    draw("replicas", columns, [_group(tier, group) for tier in service["tiers"] for group in tier["groups"]])
+    draw("replicas", GROUPS, [_group(tier, group) for tier in service["tiers"] for group in tier["groups"]])
     for tier in service["tiers"]:
         _print_tier(tier)
     away = service["escalated"]
     if away["plannedShare"]:
         typer.echo(f"  to the teacher: {away['requests']:,}, {away['share']:.1%} of the student's answers")
     if service["costPerMillionRequests"] is not None:
-        each = f"{service['costPerMillionRequests']:g} for a million requests"
-        tokens = service["costPerMillionOutputTokens"]
-        typer.echo(f"  cost: {service['cost']:g}, {each}, {tokens:g} for a million tokens of answers")
+        whole, each, tokens = (
+            number_for_people(service[key]) for key in ("cost", "costPerMillionRequests", "costPerMillionOutputTokens")
+        )
+        answered = f"{each} for a million answered requests, {tokens} for a million tokens of answers"
+        typer.echo(f"  cost of the whole time: {whole}; {answered}")
 
 
+GROUPS = ("group", "replicas", "time with work", "requests at once in the mean", "longest queue", "cost")
 TIMES = {
     "queueSeconds": "queue",
     "ttftSeconds": "first token",
@@ -143,15 +167,15 @@ def _group(tier: dict[str, Any], group: dict[str, Any]) -> tuple[str, ...]:
         f"{group['busy']:.0%}",
         running,
         f"{group['longestQueue']:,}",
-        f"{group['cost']:g}",
+        number_for_people(group["cost"]),
     )
 
 
 def _print_tier(tier: dict[str, Any]) -> None:
     asked, planned = tier["askedPerSecond"], tier["plannedPerSecond"]
-    rate = f"{asked:.3g}/s asked" if asked is not None else "asked all at once"
+    rate = f"{rate_for_people(asked)} asked" if asked is not None else "asked all at once"
     made = f", {tier['outputTokensPerSecond']:,.0f} tokens/s" if tier["outputTokensPerSecond"] is not None else ""
-    typer.echo(f"  {tier['tier']}: {rate}, planned for {planned:.3g}/s{made}; objectives met {_met(tier)}")
+    typer.echo(f"  {tier['tier']}: {rate}, planned for {rate_for_people(planned)}{made}; {_met(tier)}")
     reasons = {"full": "every replica was full", "tooLong": "longer than the context", "noReplica": "no replica"}
     for key, reason in reasons.items():
         if tier["refused"][key]:
@@ -161,7 +185,12 @@ def _print_tier(tier: dict[str, Any]) -> None:
 
 
 def _met(tier: dict[str, Any]) -> str:
+    """The share of requests that got what was wanted; where nothing was, the share that got an answer."""
+    if not tier["requests"]:
+        return "no request came here"
     met = tier["objectives"]
     wanted = (("first token", met["ttftSeconds"], met["ttftMet"]), ("per token", met["tpotSeconds"], met["tpotMet"]))
     said = [f"{what} within {time_for_people(most)}: {share:.1%}" for what, most, share in wanted if most is not None]
-    return f"{met['met']:.1%}" + (f" ({'; '.join(said)})" if said else " (none were set)")
+    if said:
+        return f"objectives met {met['met']:.1%} ({'; '.join(said)})"
+    return f"no objectives are set; answered {tier['answered'] / tier['requests']:.1%}"

@@ -14,7 +14,7 @@ import typer
 
 from cli import verify_plan, verify_run
 from cli.options import ServiceArgument
-from cli.output import Output, OutputOption, say, show
+from cli.output import Output, OutputOption, rate_for_people, say, show
 from runtimes.errors import Invalid
 
 if TYPE_CHECKING:
@@ -107,13 +107,18 @@ def register(app: typer.Typer) -> None:
 
         if to is not None:
             verify_report.check_rows(to)
+        for_s = _seconds(DURATION if duration is None else duration, "--duration")
+        patience_s, shared = _seconds(timeout, "--timeout"), _share(shared_prefix)
+        asked = _asked(rate, concurrency)
+        if sweep and asked:
+            raise Invalid("--sweep has its own loads; leave --rate and --concurrency out")
         endpoint, planned = _where(name, url, model, key_env, file or [], tier)
         run = verify_run.Run(
             endpoint,
             planned,
-            for_s=None if requests and not duration else _seconds(duration or DURATION, "--duration"),
+            for_s=None if requests and duration is None else for_s,
             requests=requests,
-            patience_s=_seconds(timeout, "--timeout"),
+            patience_s=patience_s,
             seed=int(time.time()) if seed is None else seed,
         )
         usual = (planned.input_tokens, planned.output_tokens) if planned else TOKENS
@@ -121,12 +126,10 @@ def register(app: typer.Typer) -> None:
             input_tokens=input_tokens or usual[0],
             output_tokens=output_tokens or usual[1],
             languages=tuple(one for one in LANGUAGES if language in (Language.MIXED, one)),
-            shared=_share(shared_prefix),
+            shared=shared,
             seed=run.seed,
         )
-        if sweep and (rate or concurrency):
-            raise Invalid("--sweep has its own loads; leave --rate and --concurrency out")
-        loads = _sweep(planned, wanted) if sweep else [(_load(planned, rate, concurrency), wanted)]
+        loads = _sweep(planned, wanted) if sweep else [(asked or _demand(planned), wanted)]
         points, interrupted = verify_run.drive_all(run, loads, output, to)
         value = _value(name, run, points)
         show(value, output, lambda: say(f"verdict: {value['verdict']}"))
@@ -219,23 +222,15 @@ def _share(written: str) -> float:
     return share
 
 
-def _load(planned: Planned | None, rate: str | None, concurrency: int | None) -> Load:
-    """What is asked for; without a wish the service's demand, as far as the plan says that it is carried."""
+def _asked(rate: str | None, concurrency: int | None) -> Load | None:
+    """The load that is asked for; None without a wish."""
     from orchestrator.api.quantities import RATE
     from orchestrator.core.verification.expected import Load
 
-    if rate and concurrency:
+    if rate is not None and concurrency is not None:
         raise Invalid("--rate is for an open loop and --concurrency for a closed one; give one of them")
-    if concurrency:
-        return Load(at_once=concurrency)
     if rate is None:
-        if planned is None:
-            raise Invalid("without a plan nobody knows the demand; give --rate, such as 2/s, or --concurrency")
-        if planned.rate_per_s > planned.carried_per_s:
-            say(
-                f"the demand is {planned.rate_per_s:g}/s; what the plan carries is tried: {planned.carried_per_s:.3g}/s"
-            )
-        return Load(rate_per_s=min(planned.rate_per_s, planned.carried_per_s))
+        return None if concurrency is None else Load(at_once=concurrency)
     try:
         per_s = RATE.parse(rate)
     except ValueError as exc:
@@ -243,6 +238,18 @@ def _load(planned: Planned | None, rate: str | None, concurrency: int | None) ->
     if not 0 < per_s <= 10_000:  # noqa: PLR2004  one client sends no more
         raise Invalid(f"--rate {rate} must be more than nothing and at most 10000/s")
     return Load(rate_per_s=per_s)
+
+
+def _demand(planned: Planned | None) -> Load:
+    """The service's demand, as far as the plan says that it is carried."""
+    from orchestrator.core.verification.expected import Load
+
+    if planned is None:
+        raise Invalid("without a plan nobody knows the demand; give --rate, such as 2/s, or --concurrency")
+    wanted, carried = planned.rate_per_s, planned.carried_per_s
+    if wanted > carried:
+        say(f"the demand is {rate_for_people(wanted)}; what the plan carries is tried: {rate_for_people(carried)}")
+    return Load(rate_per_s=min(wanted, carried))
 
 
 def _sweep(planned: Planned | None, wanted: Wanted) -> list[tuple[Load, Wanted]]:

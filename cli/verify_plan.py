@@ -73,7 +73,7 @@ def planned(name: str, tier: str | None, desk: Desk) -> Planned:
 
     Raises:
         Invalid: no service has the name, or it has no such tier.
-        Refused: the plan has no place for the tier.
+        Refused: the plan has no place for the tier, or no replica.
     """
     from orchestrator.adapters.artifacts import DiskArtifacts
     from orchestrator.api.service import ModelService
@@ -90,6 +90,8 @@ def planned(name: str, tier: str | None, desk: Desk) -> Planned:
     found = next(one for one in desk.plan().tiers if (one.service, one.tier) == (name, wanted))
     if not isinstance(found, Placed):
         raise Refused(f"the plan has no place for {name}/{wanted}; see `headwater plan`")
+    if not found.groups:
+        raise Refused(f"the plan has no replica of {name}/{wanted}, because no request comes to it")
     artifacts = DiskArtifacts(desk.settings.artifacts).built()
     configuration = found.groups[0].option.configuration
     return Planned(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.output import draw, say, time_for_people
+from cli.output import draw, rate_for_people, say, time_for_people
 from runtimes.errors import Invalid
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ def draw_point(point: Point) -> None:
         _row("whole answer", m.latency_s, compared, e.answer_s if e else None),
     ]
     output = compared.get("output tokens")
-    band = _people(e.output_per_s, _rate) if e and e.output_per_s else ""
-    rows.append(("output tokens", _rate(m.output_per_s), "", "", band, _judged(output) if band else ""))
+    band = _people(e.output_per_s, rate_for_people) if e and e.output_per_s else ""
+    rows.append(("output tokens", rate_for_people(m.output_per_s), "", "", band, _judged(output) if band else ""))
     draw(title, ("", "mean", "p50", "p95", "predicted p10 - p50 - p90", ""), rows)
     for name, most, met in point.objectives:
         say(f"objective {name} at most {time_for_people(most)}: met by {met:.1%} of requests")
@@ -129,10 +129,6 @@ def _judged(one: Comparison | None) -> str:
 
 def _people(band: Band, show: Any) -> str:
     return f"{show(band.low)} - {show(band.mid)} - {show(band.high)}"
-
-
-def _rate(per_s: float) -> str:
-    return f"{per_s:.3g}/s"
 
 
 def _short(value: float | None) -> float | None:

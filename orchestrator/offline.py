@@ -75,19 +75,6 @@ class Desk:
         ordered = tuple(services[name] for name in sorted(services))
         return ordered, World(sites=self.sites, artifacts=artifacts)
 
-    def with_typical_request(self, input_tokens: int, output_tokens: int) -> Desk:
-        """The same with another length of prompt and answer in every service's demand."""
-        length = {"input": input_tokens, "output": output_tokens}
-
-        def changed(one: Loaded) -> Loaded:
-            if not isinstance(one.document, ModelService):
-                return one
-            spec = one.document.spec
-            spec = spec.model_copy(update={"demand": spec.demand.model_copy(update=length)})
-            return replace(one, document=one.document.model_copy(update={"spec": spec}))
-
-        return replace(self, written=tuple(map(changed, self.written)))
-
     def check_licences(self) -> None:
         """Raises Refused with every tier that its policy leaves nowhere to run, before anything is built or written."""
         lines: list[str] = []

@@ -118,8 +118,15 @@ def _lines(reader: Iterator[list[str]], name: str) -> Iterator[tuple[int, list[s
         except StopIteration:
             return
         except csv.Error as error:
-            raise Invalid(f"{name}:{begins}: is no CSV: {error}") from error
+            raise Invalid(f"{name}:{begins}: {_fault(error)}") from error
         yield begins, cells
+
+
+def _fault(error: csv.Error) -> str:
+    """What is wrong with the quotes; a cell beyond all limits is most often one that is never closed."""
+    if "larger than field limit" in str(error):
+        return f"has a cell longer than {MOST_CHARACTERS:,} characters; shorten it, or close its quote"
+    return "is no CSV; close every quote, put a cell with quotes in quotes, and write each of its own twice"
 
 
 def _header(cells: list[str], name: str, line: int) -> list[str]:

@@ -1,15 +1,17 @@
 """Request traces in public formats, row by row: when, how many tokens in, how many out, and which blocks of the prompt.
 
-Azure's CSV (`TIMESTAMP,ContextTokens,GeneratedTokens`) and Mooncake's JSON lines (`timestamp` in ms, `input_length`,
-`output_length`, `hash_ids`), either of them as it is or in gzip. Whatever else comes is refused with its line. Called
-by the command line and by benchmarks.
+Azure's CSV (`TIMESTAMP,ContextTokens,GeneratedTokens`, with or without quotes) and Mooncake's JSON lines (`timestamp`
+in ms, `input_length`, `output_length`, `hash_ids`), either of them as it is or in gzip. Whatever else comes is refused
+with its line. Called by the command line and by benchmarks.
 """
 
 from __future__ import annotations
 
 import contextlib
+import csv
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -20,7 +22,9 @@ from typing import IO, Any
 from orchestrator.core.simulation.request import Asked
 from orchestrator.errors import Invalid
 
-HEADER = "TIMESTAMP,ContextTokens,GeneratedTokens"
+COLUMNS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+HEADER = ",".join(COLUMNS)
+EXAMPLE = "2023-11-16 18:15:46.680590"
 LONGEST_LINE = 1 << 20  # bytes; a prompt of a million blocks has none longer in the public traces
 MOST_TOKENS = 10_000_000
 MOST_BLOCKS = 100_000
@@ -28,6 +32,7 @@ MOST_BLOCK = 2**53  # names stay whole numbers wherever they are read
 MOST_REPEATS = 1_000_000
 GZIP = b"\x1f\x8b"
 _SHOWN = 60  # characters of a line that is refused
+_WHOLE = re.compile(r"[0-9]{1,12}")
 
 Parse = Callable[[str], Asked]
 
@@ -76,7 +81,7 @@ def _rows(path: Path) -> Iterator[Asked]:
                 continue
         try:
             row = parse(line)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as exc:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError, csv.Error) as exc:
             raise Invalid(f"{path}:{number}: {_why(exc)}; the line reads {_short(line)}") from None
         if begun_s is None:
             begun_s = last_s = row.at_s
@@ -91,21 +96,39 @@ def _rows(path: Path) -> Iterator[Asked]:
 def _format(path: Path, number: int, line: str) -> Parse:
     if line.lstrip().startswith("{"):
         return _mooncake
-    if line.replace(" ", "") == HEADER:
-        return _azure
+    with contextlib.suppress(csv.Error):
+        if _cells(line) == [*COLUMNS]:
+            return _azure
     raise Invalid(
         f"{path}:{number}: is no trace that can be read: it begins with {_short(line)}; it must begin with the line "
         f"{HEADER}, or with a JSON object a line with timestamp, input_length and output_length"
     )
 
 
+def _cells(line: str) -> list[str]:
+    """The cells of a line of CSV. Raises csv.Error."""
+    quoted = '"' in line  # most lines have none, and are split twice as fast
+    cells = next(csv.reader([line], strict=True, skipinitialspace=True), []) if quoted else line.split(",")
+    return [cell.strip() for cell in cells]
+
+
 def _azure(line: str) -> Asked:
-    fields = line.split(",")
-    if len(fields) != 3:  # noqa: PLR2004 the three of the header
-        raise ValueError(f"has {len(fields)} fields where {HEADER} has 3")
-    when = datetime.fromisoformat(fields[0].strip()[:26])  # microseconds; the public files have one digit more
-    at_s = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
-    return Asked(at_s, _tokens("ContextTokens", int(fields[1])), _tokens("GeneratedTokens", int(fields[2])))
+    cells = _cells(line)
+    if len(cells) != len(COLUMNS):
+        raise ValueError(f"has {len(cells)} cells where {HEADER} has {len(COLUMNS)}")
+    return Asked(_seconds(cells[0]), _count(COLUMNS[1], cells[1]), _count(COLUMNS[2], cells[2]))
+
+
+def _seconds(cell: str) -> float:
+    try:
+        when = datetime.fromisoformat(cell[:26])  # microseconds; the public files have one digit more
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f"{COLUMNS[0]}: {_short(cell)} is no time; write one such as {EXAMPLE}") from None
+
+
+def _count(name: str, cell: str) -> int:
+    return _tokens(name, int(cell) if _WHOLE.fullmatch(cell) else cell)
 
 
 def _mooncake(line: str) -> Asked:
@@ -126,7 +149,8 @@ def _mooncake(line: str) -> Asked:
 
 def _tokens(name: str, count: Any) -> int:
     if type(count) is not int or not 1 <= count <= MOST_TOKENS:
-        raise ValueError(f"{name} must be a whole number from 1 to {MOST_TOKENS}")
+        given = f"; {_short(count)} is none" if isinstance(count, str) else ""
+        raise ValueError(f"{name} must be a whole number from 1 to {MOST_TOKENS:,}{given}")
     return count
 
 
@@ -167,6 +191,8 @@ def _why(exc: Exception) -> str:
         return f"lacks {exc.args[0]}"
     if isinstance(exc, RecursionError):
         return "is nested too deep"
+    if isinstance(exc, csv.Error):
+        return "is no CSV; close every quote, and write three short cells"
     return str(exc)
 
 

@@ -61,7 +61,11 @@ def test_a_number_may_be_a_range_or_missing(cell: str, number: float | None) -> 
         (HEAD.encode() + b"1,a,b,c,1\n1,a,b,c,1", "x.csv:3: id: '1' is the id of line 2 too"),
         (HEAD.encode() + b'1,"a,b,c,1', "x.csv:2: is no CSV"),
         (HEAD.encode() + b"1," + b"a" * 5000 + b",b,c,1", "x.csv:2: device: is longer than 2,000 characters"),
-        (HEAD.encode() + b"1," + b"a" * 200_000 + b",b,c,1", "x.csv:2: is no CSV: field larger than field limit"),
+        (
+            HEAD.encode() + b"1," + b"a" * 200_000 + b",b,c,1",
+            "x.csv:2: has a cell longer than 2,000 characters; shorten",
+        ),
+        (HEAD.encode() + b'1,"a"b,b,c,1', "x.csv:2: is no CSV; close every quote"),
         (HEAD.encode() + b"1,\xe9,b,c,1", "x.csv:2: is not UTF-8; save it as UTF-8"),
         ("id,device".encode("utf-16"), "x.csv: is written in UTF-16; save it as UTF-8"),
         (HEAD.encode() + b"1,a\0,b,c,1", "x.csv:2: holds a zero byte"),

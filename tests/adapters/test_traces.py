@@ -32,6 +32,12 @@ def a_file(folder: Path, content: str | bytes) -> Path:
     [
         pytest.param(AZURE, [Asked(0, 374, 44), Asked(4.2501, 396, 109)], id="azure"),
         pytest.param(AZURE.replace("\n", "\r\n\r\n"), [Asked(0, 374, 44), Asked(4.2501, 396, 109)], id="windows"),
+        pytest.param(
+            "\n".join(",".join(f'"{cell}"' for cell in line.split(",")) for line in AZURE.splitlines()),
+            [Asked(0, 374, 44), Asked(4.2501, 396, 109)],
+            id="every cell in quotes",
+        ),
+        pytest.param(AZURE.replace(",", ", "), [Asked(0, 374, 44), Asked(4.2501, 396, 109)], id="spaces"),
         pytest.param("\ufeff" + AZURE, [Asked(0, 374, 44), Asked(4.2501, 396, 109)], id="byte order mark"),
         pytest.param(MOONCAKE, [Asked(0, 1000, 5, (0, 1)), Asked(3, 900, 4, (0, 7))], id="mooncake"),
         pytest.param(
@@ -71,11 +77,22 @@ def json_row(**changed: str) -> str:
         pytest.param(b"PK\x03\x04\xff\xfe", ":1: is no UTF-8 text", id="bytes"),
         pytest.param(gzip.compress(MOONCAKE.encode())[:-20], "breaks off", id="half a gzip"),
         pytest.param(b"\x1f\x8bnot gzip", "breaks off", id="no gzip"),
-        pytest.param(AZURE + "2023-11-16 18:15:51,1\n", ":4: has 2 fields", id="a field too few"),
-        pytest.param(AZURE + "yesterday,1,1\n", ":4: Invalid isoformat", id="no time"),
+        pytest.param(AZURE + "2023-11-16 18:15:51,1\n", ":4: has 2 cells", id="a cell too few"),
+        pytest.param(
+            AZURE + "yesterday,1,1\n", ":4: TIMESTAMP: 'yesterday' is no time; write one such as", id="no time"
+        ),
+        pytest.param(AZURE + '"2023-11-16 18:15:51,1,1\n', ":4: is no CSV; close every quote", id="an open quote"),
+        pytest.param(AZURE + '"a"b,1,1\n', ":4: is no CSV; close every quote", id="a quote that ends too early"),
+        pytest.param(AZURE + '"' + "x" * 200_000 + '",1,1\n', ":4: is no CSV", id="a cell without end"),
+        pytest.param(
+            AZURE + "2023-11-16 18:15:51,nan,1\n",
+            ":4: ContextTokens must be a whole number from 1 to 10,000,000; 'nan' is none",
+            id="not a count",
+        ),
         pytest.param(AZURE + "2023-11-16 18:15:51,0,1\n", ":4: ContextTokens must be", id="no prompt"),
         pytest.param(AZURE + "2023-11-16 18:15:51,1,-5\n", ":4: GeneratedTokens must be", id="negative answer"),
-        pytest.param(AZURE + "2023-11-16 18:15:51,1,1e9\n", ":4: invalid literal", id="no whole number"),
+        pytest.param(AZURE + "2023-11-16 18:15:51,1,1e9\n", ":4: GeneratedTokens must be", id="no whole number"),
+        pytest.param(AZURE + "2023-11-16 18:15:51,1," + "9" * 5000 + "\n", ":4: GeneratedTokens must", id="a long one"),
         pytest.param(AZURE + "2023-11-16 18:15:01,1,1\n", ":4: comes 49.9307 s before", id="back in time"),
         pytest.param(MOONCAKE + "[1]", ":3: is no JSON object", id="a list"),
         pytest.param(MOONCAKE + "{", ":3: is no JSON object (", id="half an object"),

@@ -115,8 +115,9 @@ def without_privilege() -> Callable[[], None]:
 
 
 @pytest.fixture
-def with_no_room() -> Callable[[], None]:
-    """No file may grow beyond 4 KiB from here on."""
+def with_no_room(command: Command) -> Callable[[], None]:
+    """No file may grow beyond 4 KiB from here on; Python, which would keep half a compiled module, keeps none."""
+    command.environment["PYTHONDONTWRITEBYTECODE"] = "1"
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,34 @@ def test_a_command_that_changes_something_has_a_dry_run(name: str) -> None:
     options = {option for each in get_command(app).commands[name].params for option in each.opts}  # type: ignore[attr-defined]  # as above
 
     assert "--dry-run" in options
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    said = CliRunner().invoke(app, ["--version"])
+
+    assert (said.exit_code, said.stdout) == (0, f"headwater {version('headwater')}\n")
+
+
+@pytest.mark.parametrize("name", ["render", "crds"])
+@pytest.mark.parametrize(
+    ("option", "given", "said"),
+    [
+        pytest.param("--output", "table", "'table' is not one of 'yaml', 'json'", id="no table"),
+        pytest.param("--to", __file__, "is a file", id="no folder"),
+    ],
+)
+def test_documents_are_yaml_or_json_in_a_folder(name: str, option: str, given: str, said: str) -> None:
+    files = [str(QUICKSTART)] * (name == "render")
+    done = CliRunner().invoke(app, [name, *files, option, given], env={"TERM": "dumb", "COLUMNS": "400"})
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_page_that_cannot_be_written_is_named_as_it_was_wanted(command: Command) -> None:
+    said = command.run("plan", QUICKSTART, "--page", "/nonexist/x.html", code=1).stderr
+
+    assert "error: /nonexist/x.html: No such file or directory" in said
 
 
 def test_the_whole_help_needs_no_heavy_import() -> None:

@@ -29,9 +29,25 @@ def test_the_answer_says_every_byte_and_what_else_would_do(command: Command) -> 
 def test_a_no_says_why_and_what_would_do_and_ends_with_1(command: Command) -> None:
     said = command.run("fit", "-m", "qwen3-32b", "-c", "kunlun-p800", "--chips", "3", code=1).stdout
 
-    assert "does not fit on 3 x kunlun-p800" in said
+    assert "qwen3-32b fp16 does not run on 3 x kunlun-p800 (count): needs 3 boards" in said
+    assert "does not fit" not in said
     assert said.count("needs 3 boards in a pod, has 1, 2, 4, 8 on a node of 8; take 4;") == 1
     assert "memory of the fullest chip" not in said
+
+
+def test_a_cut_that_no_heads_allow_is_not_called_a_lack_of_memory(command: Command) -> None:
+    said = command.run("fit", "-m", "qwen3-32b", "-c", "nvidia-h20", "--tp", "7", code=1).stdout
+
+    assert "qwen3-32b bf16 does not run on 7 x nvidia-h20 (count): needs heads that 7 ranks share evenly" in said
+    assert said.count("7 ranks share evenly") == 1
+    assert "does not fit" not in said
+
+
+def test_a_lack_of_memory_is_called_so(command: Command) -> None:
+    said = command.run(*H20, "--chips", "1", code=1).stdout
+
+    assert "does not fit on 1 x nvidia-h20." in said
+    assert "(memory): needs " in said
 
 
 def test_more_sequences_than_are_looked_for_are_said_to_be_more(command: Command) -> None:

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 from worlds import a_cluster, a_profile, an_engine, reads
 
 from cli.catalog import print_document
-from cli.hardware_cards import print_chip
+from cli.hardware_cards import print_chip, print_chips
 from cli.main import app
 from cli.options import chip_names
 from orchestrator.adapters.catalog import read_catalog
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.load import load
-from orchestrator.core.hardware_view import hardware_view
+from orchestrator.core.hardware_view import hardware_row, hardware_view
 from runtimes.errors import Invalid
 
 NPU = a_profile(
@@ -175,3 +175,14 @@ def test_every_shipped_chip_can_be_shown_and_its_document_read_back(capsys: pyte
 def test_names_complete_in_the_shell() -> None:
     assert "ascend-910b3" in chip_names("ascend")
     assert chip_names("loc") == ["local"]
+
+
+def test_a_processor_has_no_home_because_it_may_be_anywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    processor = a_profile("local", kind="cpu")
+    print_chips([hardware_row(processor)])
+    listed = capsys.readouterr().out
+    print_chip(hardware_view(processor, Catalog().with_documents([processor])))
+    card = capsys.readouterr().out
+
+    assert "datacenter" not in listed + card
+    assert "  kind: cpu\n" in card

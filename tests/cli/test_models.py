@@ -96,13 +96,24 @@ def test_a_list_has(filters: list[str], names: list[str]) -> None:
         pytest.param(["list", "--licence", "WTFPL"], "no licence is like 'WTFPL'", id="a licence"),
         pytest.param(["list", "--max-parameters", "-1"], "is no count; write one such as 8B", id="a count"),
         pytest.param(["list", "--student-of", "techer"], "did you mean teacher", id="a teacher"),
-        pytest.param(["show", "studnt"], "no model is named 'studnt'; did you mean student", id="a model"),
-        pytest.param(["tree", "studnt"], "did you mean", id="a model of a tree"),
     ],
 )
 def test_what_means_nothing_is_refused_with_what_was_meant(arguments: list[str], message: str) -> None:
     with pytest.raises(Invalid, match=message):
         RUNNER.invoke(app, ["models", *arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("command", ["show", "tree"])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("studnt", r"'studnt'; did you mean student\? `headwater models list` names", id="nearly one"),
+        pytest.param("zzz", "'zzz'; `headwater models list` names them all", id="like none"),
+    ],
+)
+def test_a_model_that_is_not_there_is_refused_alike_everywhere(command: str, name: str, message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        RUNNER.invoke(app, ["models", command, name], catch_exceptions=False)
 
 
 def test_a_table_speaks_to_people() -> None:

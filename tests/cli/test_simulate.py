@@ -39,7 +39,27 @@ def test_people_read_times_objectives_escalations_and_cost(command: Command, ser
     assert "student at here/0: smollm2-135m-instruct int" in said
     assert "to the teacher: 10, 25.0% of the student's answers" in said
     assert "objectives met" in said
-    assert "for a million requests" in said
+    assert "for a million answered requests" in said
+    assert " time with work   requests at once in the mean " in said
+
+
+def test_without_objectives_the_share_that_is_answered_is_called_so(command: Command, trace: Path) -> None:
+    service = command.quickstart(("slo: {ttft: 500ms, tpot: 60ms}", "slo: {}"), ("slo: {ttft: 2s, tpot: 100ms}", ""))
+    one = trace.with_name("one.csv")
+    one.write_text("".join(trace.read_text().splitlines(keepends=True)[:2]))
+    said = command.run("simulate", service, "--trace", one).stdout
+
+    assert "assistant: 1 request in " in said
+    assert "no objectives are set; answered 100.0%" in said
+    assert "no request came here" in said
+    assert "objectives met" not in said
+
+
+@pytest.mark.parametrize("speed", ["nan", "0", "inf", "-1"])
+def test_a_speed_must_be_one(command: Command, service: Path, trace: Path, speed: str) -> None:
+    said = command.refused("simulate", service, "--trace", trace, "--speed", speed, code=2)
+
+    assert f"{float(speed):g} is no speed; write a number from 0.000001 to 1,000,000" in said
 
 
 def test_programs_get_the_same_bytes_for_the_same_input(command: Command, service: Path, trace: Path) -> None:

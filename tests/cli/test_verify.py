@@ -215,6 +215,13 @@ HERE = ("--url", "http://127.0.0.1:9/v1")
         pytest.param((*HERE, "--shared-prefix", "half", "--rate", "1/s"), "--shared-prefix", id="no share"),
         pytest.param((*HERE, "--key-env", "NOT_SET", "--rate", "1/s"), "NOT_SET has no key", id="no key"),
         pytest.param((*HERE, "--sweep", "--rate", "1/s"), "own loads", id="a sweep with a rate"),
+        pytest.param(("--duration", "nan"), "--duration: 'nan' is not a duration", id="nothing runs, no time"),
+        pytest.param(("--duration", ""), "--duration: '' is not a duration", id="nothing runs, nothing written"),
+        pytest.param(("--rate", "0/s"), "more than nothing", id="nothing runs, no rate"),
+        pytest.param(("--rate", "1/s", "--concurrency", "3"), "give one of them", id="nothing runs, both loops"),
+        pytest.param(("--shared-prefix", "120%"), "at most 100%", id="nothing runs, more than all"),
+        pytest.param(("--timeout", "soon"), "--timeout", id="nothing runs, no duration"),
+        pytest.param(("--sweep", "--concurrency", "3"), "own loads", id="nothing runs, a sweep with a load"),
     ],
 )
 def test_a_wrong_option_gets_one_sentence(options: tuple[str, ...], said: str) -> None:

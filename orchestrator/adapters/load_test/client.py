@@ -138,7 +138,7 @@ class Client:
         except TimeoutError:
             fault, said = Fault.TIMEOUT, f"no end after {self._patience_s:g} s"
         except aiohttp.ClientConnectorError as exc:
-            fault, said = Fault.UNREACHABLE, _plain(exc)
+            fault, said = Fault.UNREACHABLE, _unreachable(exc)
         except (aiohttp.ClientError, OSError, EOFError, ValueError) as exc:
             fault, said = Fault.BROKEN, _plain(exc) or type(exc).__name__
         return Sample(
@@ -231,6 +231,15 @@ def _count(given: Any, most: int) -> int | None:
 
 def _shown(text: bytes) -> str:
     return _plain(text[:LONGEST_SAYING].decode(errors="replace"))
+
+
+def _unreachable(exc: aiohttp.ClientConnectorError) -> str:
+    """Why no connection came about; a bad certificate is no error of the system, and says itself what it is."""
+    because = getattr(exc, "os_error", None)
+    if isinstance(because, ConnectionRefusedError):
+        return "nothing listens there"
+    reason = because.strerror if isinstance(because, OSError) else None
+    return f"no connection: {_plain(reason)}" if reason else _plain(exc)
 
 
 def _plain(said: Any) -> str:

@@ -126,6 +126,15 @@ def test_nobody_listens() -> None:
     driven = drive(Endpoint(url, "m"), [Request(0.0, "hello", 8)])
 
     assert driven.samples[0].fault is Fault.UNREACHABLE
+    assert driven.samples[0].said == "nothing listens there"
+
+
+def test_a_host_that_is_not_known_is_told_plainly() -> None:
+    (sample,) = drive(Endpoint("http://nobody.invalid/v1", "m"), [Request(0.0, "hello", 8)]).samples
+
+    assert sample.fault is Fault.UNREACHABLE
+    assert sample.said.startswith("no connection: ")
+    assert "ssl" not in sample.said
 
 
 def test_the_end_is_the_last_event_and_not_the_end_of_the_connection() -> None:
