@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import importlib.util
+import itertools
 import json
 import statistics
 import subprocess
@@ -32,6 +33,7 @@ from runtimes.edge.tokens import Vocabulary
 NEW_TOKENS = 128
 SHORT_TOKENS, LONG_TOKENS = 38, 1000
 CONTEXT_TOKENS = 2048
+FIRST_TOKEN = 1000  # id of a token that the first prompt begins with
 STREAMS = (1, 2, 4, 8)
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SENTENCE = "Once upon a time there was a small robot who lived in a house near the sea. "
@@ -80,6 +82,7 @@ class OverHttp:
         self.ready_s = time.perf_counter() - begun_s
         if line is None:
             raise SystemExit("the server ended before it was ready")
+        self._asked = itertools.count()
         self._address = urlsplit(line.strip().rpartition(" ")[2])
 
     @property
@@ -87,10 +90,14 @@ class OverHttp:
         """Resident memory of the server."""
         return int(psutil.Process(self._server.pid).memory_info().rss)
 
-    def run(self, prompt: list[int], streams: int, tokens: int = NEW_TOKENS) -> Measured:
-        """Ask with so many clients at once; the rate counts only the time in which all of them receive."""
+    def run(self, prompt: list[int], streams: int, tokens: int = NEW_TOKENS, *, seen: bool = False) -> Measured:
+        """Ask with so many clients at once; the rate counts only the time in which all of them receive.
+
+        Unless the prompt is one that was seen, each begins with another token: the engine would reuse what it read.
+        """
         with ThreadPoolExecutor(streams) as pool:
-            asked = [pool.submit(self._ask, prompt, tokens) for _ in range(streams)]
+            prompts = [prompt if seen else [FIRST_TOKEN + next(self._asked), *prompt[1:]] for _ in range(streams)]
+            asked = [pool.submit(self._ask, one, tokens) for one in prompts]
             answers = [future.result() for future in asked]
         begun_s = min(begun for begun, _ in answers)
         all_from_s = max(arrivals[0] for _, arrivals in answers)
@@ -179,6 +186,7 @@ def measure(folder: Path, rounds: int) -> dict[str, Any]:
             runs |= {name: partial(peer.run, short, 1) for name, peer in peers.items()}
     runs["bare loop, long prompt"] = partial(bare.run, long, 1, 2)
     runs["over HTTP, long prompt"] = partial(served.run, long, 1, 2)
+    runs["over HTTP, long prompt seen before"] = partial(served.run, long, 1, 2, seen=True)
     runs |= {f"{name}, long prompt": partial(peer.run, long, 1, 2) for name, peer in peers.items()}
     times: dict[str, list[Measured]] = {name: [] for name in runs}
     for run in runs.values():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import subprocess
@@ -39,6 +40,7 @@ from runtimes.edge.tokens import Vocabulary
 
 CONTEXT_TOKENS = 2048
 PROMPTS = (16, 128, 448, 960)  # tokens at which reading is measured
+FIRST_TOKEN, TOKENS = 1000, 40_000  # ids of tokens that prompts begin with
 AT_ONCE = 3  # prompts read one after the other in a measurement
 SHORT, LONG, NEW = 32, 512, 48  # tokens: contexts at which steps are measured, and steps
 TOLERANCE = 0.10
@@ -78,11 +80,13 @@ class Server:
         if line is None:
             raise SystemExit("the server ended before it was ready")
         self._url = line.strip().rpartition(" ")[2] + "/v1/completions"
+        self._asked = itertools.count()
         self._text = Vocabulary.load(open_artifact(folder).tokenizer).encode(SENTENCE * 200, special=False)
 
     async def ask(self, session: aiohttp.ClientSession, input_tokens: int, output_tokens: int, skip: int = 0) -> Answer:
         """One streamed completion of a prompt of exactly so many tokens."""
-        prompt = self._text[skip % 17 :][:input_tokens]
+        begin = FIRST_TOKEN + next(self._asked) % TOKENS  # no two prompts begin alike: the engine would reuse them
+        prompt = [begin, *self._text[skip % 17 :]][:input_tokens]
         body: dict[str, Any] = {"model": "bench", "prompt": prompt, "max_tokens": output_tokens, "temperature": 0}
         body |= {"stream": True, "stream_options": {"include_usage": True}}
         sent_s, arrivals, tokens = time.perf_counter(), list[float](), 0
@@ -119,7 +123,7 @@ class Measured:
     def prefill_s(self, tokens: int, cached: int = 0) -> float:
         """Reading a prompt."""
         if cached:
-            raise ValueError("the edge engine keeps no prompts")
+            raise ValueError("no two prompts of this run begin alike")
         return _between(self.prefills, tokens)
 
     def step_s(self, running: float, context_tokens: float) -> float:

@@ -27,6 +27,7 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    reused_tokens: int = 0  # of the prompt, that were in the caches already
 
     def body(self) -> Json:
         """As OpenAI writes it."""
@@ -34,6 +35,7 @@ class Usage:
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.reused_tokens},
         }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.edge.generation import Finish, Generation, Piece
+from runtimes.edge.prefixes import Prefixes
 from runtimes.edge.sampler import Sampler, best
 from runtimes.edge.scheduler import Move, Rows, Seat
 from runtimes.edge.tokens import TextStream, Vocabulary
@@ -60,6 +61,7 @@ class Batching:
         self._vocabulary = vocabulary
         self._eos = frozenset(eos)
         self._rows = rows
+        self._prefixes = Prefixes(decoder.slots, decoder.chunk_tokens)
         self._made: list[tuple[Generation, Piece]] = []
 
     def warm_up(self) -> None:
@@ -112,10 +114,16 @@ class Batching:
 
     def _read_prompt(self, seat: Seat) -> None:
         prompt = seat.generation.ask.prompt
+        if not seat.length:
+            seat.length, moves = self._prefixes.seat(seat.row, prompt)
+            seat.generation.reused_tokens = seat.length
+            for move in moves:
+                self._decoder.move(*move)
         part = prompt[seat.length : seat.length + self._decoder.chunk_tokens]
         try:
             scores = self._decoder.prefill(seat.row, part, seat.length)
             seat.length += len(part)
+            self._prefixes.read(seat.row, prompt, seat.length)
             if seat.length < len(prompt):
                 return
             token = seat.sampler.pick(scores)
@@ -177,7 +185,8 @@ class Batching:
 
     def _apply(self, move: Move | None) -> None:
         if move is not None:
-            self._decoder.move(move.source, move.target, move.tokens)
+            self._decoder.move(*move)
+            self._prefixes.moved(move)
 
 
 def _as_ours(exc: Exception) -> HeadwaterError:

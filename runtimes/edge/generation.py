@@ -66,6 +66,7 @@ class Generation:
         self.max_tokens = max_tokens
         self.asked_s = asked_s
         self.cancelled = False
+        self.reused_tokens = 0  # of the prompt, found in the caches; set before the first piece
         self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
 
     def cancel(self) -> None:

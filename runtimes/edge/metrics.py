@@ -38,6 +38,9 @@ class EdgeMetrics:
             name + "requests", "Requests, by how they ended.", ["outcome"], registry=self._registry
         )
         self._prompt = Counter(name + "prompt_tokens", "Prompt tokens of accepted requests.", registry=self._registry)
+        self._reused = Counter(
+            name + "reused_prompt_tokens", "Prompt tokens found in the caches.", registry=self._registry
+        )
         self._generated = Counter(name + "generated_tokens", "Tokens generated.", registry=self._registry)
         self._first_token = Histogram(
             name + "first_token_seconds",
@@ -66,9 +69,10 @@ class EdgeMetrics:
         """A request was taken in."""
         self._prompt.inc(prompt_tokens)
 
-    def first_token(self, seconds: float) -> None:
-        """A request got its first token."""
+    def first_token(self, seconds: float, reused_tokens: int) -> None:
+        """A request got its first token; so much of its prompt was in the caches."""
         self._first_token.observe(seconds)
+        self._reused.inc(reused_tokens)
 
     def generated(self, tokens: int, after_first_s: float) -> None:
         """A request ended with so many tokens, all but the first within this time."""

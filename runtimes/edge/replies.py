@@ -33,7 +33,8 @@ class Reader:
     @property
     def usage(self) -> Usage:
         """Token counts so far."""
-        return Usage(len(self._generation.ask.prompt), self._tokens)
+        generation = self._generation
+        return Usage(len(generation.ask.prompt), self._tokens, generation.reused_tokens)
 
     async def piece(self) -> Piece:
         """What has come since the last call.
@@ -46,7 +47,7 @@ class Reader:
             raise piece.error
         if self._first_s is None:
             self._first_s = piece.at_s
-            self._metrics.first_token(piece.at_s - self._generation.asked_s)
+            self._metrics.first_token(piece.at_s - self._generation.asked_s, self._generation.reused_tokens)
         self._tokens += piece.tokens
         self._last_s = piece.at_s
         return piece

@@ -44,11 +44,14 @@ class RowDecoder:
         self.gate.set()
         self.failing = False
         self.largest_batch = 0
+        self.read_tokens = 0  # of prompts
         self._letters = [vocabulary.encode(letter, special=False)[0] for letter in LETTERS]
         self._fatal = vocabulary.encode("!", special=False)[0]
 
     def prefill(self, row: int, tokens: Sequence[int], past_tokens: int) -> np.ndarray:
         assert len(tokens) <= self.chunk_tokens
+        assert len(self.rows[row]) >= past_tokens
+        self.read_tokens += len(tokens)
         if self._fatal in tokens:
             raise ValueError("fatal letter")
         self.rows[row] = [*self.rows[row][:past_tokens], *tokens]
@@ -65,8 +68,8 @@ class RowDecoder:
         return np.stack([self._scores(row) for row in range(len(tokens))])
 
     def move(self, source: int, target: int, tokens: int) -> None:
+        assert len(self.rows[source]) >= tokens
         self.rows[target] = self.rows[source][:tokens]
-        self.rows[source] = []
 
     def _scores(self, row: int) -> np.ndarray:
         scores = np.zeros(TOKENS, np.float32)

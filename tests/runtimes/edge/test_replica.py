@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_a_stream_is_the_same_answer_with_usage_at_its_end(client: openai.OpenAI
     assert "".join(choice.delta.content or "" for choice in told) == whole.choices[0].message.content
     assert told[-1].finish_reason == "stop"
     assert chunks[-1].usage == whole.usage
+
+
+def test_a_beginning_seen_before_is_not_read_again_and_changes_no_answer(
+    client: openai.OpenAI, replica: Replica
+) -> None:
+    asked = {"model": "tiny", "prompt": "In spring the river rises over the meadow. " * 20, "max_tokens": 20}
+    first, again = (client.completions.create(**asked, temperature=0) for _ in range(2))
+    with urllib.request.urlopen(replica.report().url + "/metrics") as page:
+        metrics = page.read().decode()
+
+    reused = again.usage.prompt_tokens_details.cached_tokens
+    assert first.usage.prompt_tokens_details.cached_tokens == 0
+    assert 0 < again.usage.prompt_tokens - reused <= 64
+    assert again.choices[0].text == first.choices[0].text
+    assert f"headwater_edge_reused_prompt_tokens_total {reused}" in metrics
 
 
 def test_a_seed_repeats_an_answer_whoever_else_is_served(client: openai.OpenAI) -> None:

@@ -82,6 +82,8 @@ def test_a_stream_says_what_the_whole_answer_says(decoder: Any, vocabulary: Voca
         assert len(text) == 6
         assert "".join(c["delta"].get("content", "") if "chat" in path else c["text"] for c in told) == text
         assert [c["finish_reason"] for c in told][-2:] == [None, "length"]
+        before, again = (usage.pop("prompt_tokens_details") for usage in (whole["usage"], streamed[-2]["usage"]))
+        assert (before["cached_tokens"], again["cached_tokens"] > 0) == (0, "chat" in path)
         assert streamed[-2]["usage"] == whole["usage"]
         assert whole["usage"]["completion_tokens"] == 6
         assert streamed[-1] == "[DONE]"

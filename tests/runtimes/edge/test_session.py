@@ -69,3 +69,14 @@ def test_a_moved_row_goes_on_as_if_it_had_stayed(session: Session, prompt: list[
     read(session, 0, prompt[:100])
 
     np.testing.assert_array_equal(moved, session.step([5], [100])[0])
+
+
+def test_a_copied_beginning_gives_the_same_scores_as_one_read_again(session: Session, prompt: list[int]) -> None:
+    reference = read(session, 0, prompt)
+    whole = 2 * CHUNK_TOKENS
+    assert whole < len(prompt) <= whole + CHUNK_TOKENS
+    read(session, 2, prompt[:whole])
+    session.step([5, 6, 7], [len(prompt), 3, whole])  # the row answers before it is copied
+    session.move(2, 1, whole)
+
+    np.testing.assert_array_equal(session.prefill(1, prompt[whole:], whole), reference)
