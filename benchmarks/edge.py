@@ -93,10 +93,13 @@ class OverHttp:
     def run(self, prompt: list[int], streams: int, tokens: int = NEW_TOKENS, *, seen: bool = False) -> Measured:
         """Ask with so many clients at once; the rate counts only the time in which all of them receive.
 
-        Unless the prompt is one that was seen, each begins with another token: the engine would reuse what it read.
+        A prompt long enough to be reused begins with another token each time, unless it is to be one that was seen.
         """
         with ThreadPoolExecutor(streams) as pool:
-            prompts = [prompt if seen else [FIRST_TOKEN + next(self._asked), *prompt[1:]] for _ in range(streams)]
+            if seen:
+                self._ask(prompt, tokens)
+            same = seen or len(prompt) <= CHUNK_TOKENS
+            prompts = [prompt if same else [FIRST_TOKEN + next(self._asked), *prompt[1:]] for _ in range(streams)]
             asked = [pool.submit(self._ask, one, tokens) for one in prompts]
             answers = [future.result() for future in asked]
         begun_s = min(begun for begun, _ in answers)
