@@ -79,14 +79,12 @@ def test_a_stream_says_what_the_whole_answer_says(decoder: Any, vocabulary: Voca
         choice = whole["choices"][0]
         text = choice["message"]["content"] if "chat" in path else choice["text"]
         told = [e["choices"][0] for e in streamed[:-2]]
-        assert len(text) == 6
+        assert whole["usage"]["completion_tokens"] == len(text) == 6
         assert "".join(c["delta"].get("content", "") if "chat" in path else c["text"] for c in told) == text
         assert [c["finish_reason"] for c in told][-2:] == [None, "length"]
-        before, again = (usage.pop("prompt_tokens_details") for usage in (whole["usage"], streamed[-2]["usage"]))
-        assert (before["cached_tokens"], again["cached_tokens"] > 0) == (0, "chat" in path)
-        assert streamed[-2]["usage"] == whole["usage"]
-        assert whole["usage"]["completion_tokens"] == 6
-        assert streamed[-1] == "[DONE]"
+        reused = [answer["usage"].pop("prompt_tokens_details")["cached_tokens"] for answer in (whole, streamed[-2])]
+        assert (reused[0], reused[1] > 0) == (0, "chat" in path)
+        assert (streamed[-2]["usage"], streamed[-1]) == (whole["usage"], "[DONE]")
         assert {e["id"] for e in streamed[:-1]} == {streamed[0]["id"]}
 
     serve(decoder, vocabulary, work)
