@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from worlds import a_catalog, a_service, a_world
+
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
 from orchestrator.core.asks import Ask, asks
@@ -23,6 +25,14 @@ from orchestrator.core.world import Configuration, World
 def enumerate_options(ask: Ask, catalog: Catalog, world: World) -> tuple[tuple[Option, ...], tuple[Rejected, ...]]:
     """All options of one tier over all sites, and all rejections."""
     return Enumeration(catalog, world).of(ask)
+
+
+def carried_per_s() -> float:
+    """Requests per second that one replica with its largest batch carries on one machine of the lab."""
+    (ask,) = asks(a_service(), a_catalog())
+    assert not isinstance(ask, Rejected)
+    options, _ = enumerate_options(ask, a_catalog(), a_world())
+    return max(option.prediction.requests_per_s.mid for option in options)
 
 
 def plan_alone(services: Iterable[ModelService], catalog: Catalog, world: World) -> Placement:

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import enumerate_options
+from plans import carried_per_s, enumerate_options
 from worlds import (
     MIB,
     a_catalog,
@@ -31,15 +31,6 @@ from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.placement.place import place
 from orchestrator.core.placement.result import Placed, Unplaced
 from orchestrator.core.world import PoolId
-
-
-def carried_per_s() -> float:
-    """Requests per second that one replica with its largest batch carries on one machine of the lab."""
-    (ask,) = asks(a_service(), a_catalog())
-    assert not isinstance(ask, Rejected)
-    options, _ = enumerate_options(ask, a_catalog(), a_world())
-    return max(option.prediction.requests_per_s.mid for option in options)
-
 
 CARRIED_PER_S = carried_per_s()
 

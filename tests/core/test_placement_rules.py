@@ -6,28 +6,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from plans import enumerate_options
+from plans import carried_per_s
 from worlds import MIB, a_catalog, a_pool, a_replica, a_service, a_site, a_tier, a_world, an_artifact, built
 
 from orchestrator.api.service import Escalation
 from orchestrator.core.actions import Start
-from orchestrator.core.asks import asks
 from orchestrator.core.decide import decide
-from orchestrator.core.fit import Rejected
 from orchestrator.core.placement.place import place
 from orchestrator.core.placement.problem import shares
 from orchestrator.core.placement.result import Placed, Placement, Unplaced
 from orchestrator.core.world import Artifact
 from runtimes.contract import Phase, ReplicaReport
-
-
-def carried_per_s() -> float:
-    """Requests per second that one replica with its largest batch carries on one machine of the lab."""
-    (ask,) = asks(a_service(), a_catalog())
-    assert not isinstance(ask, Rejected)
-    options, _ = enumerate_options(ask, a_catalog(), a_world())
-    return max(option.prediction.requests_per_s.mid for option in options)
-
 
 CARRIED_PER_S = carried_per_s()
 
