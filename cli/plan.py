@@ -63,7 +63,10 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option("--page", help="Write an HTML page with a picture of the plan.", dir_okay=False)
         ] = None,
     ) -> None:
-        """Plan services over sites: place, memory, predicted speed, cost, and the reason of every rejection."""
+        """Plan services over sites: place, memory, predicted speed, cost, and the reason of every rejection.
+
+        A tier without a place ends it with 1. What is placed and carries less than its demand is told, and ends with 0.
+        """
         from orchestrator.core.explain import placement_view
         from orchestrator.offline import open_desk
         from orchestrator.settings import read_settings
