@@ -54,10 +54,10 @@ def the_engine(trace: list[Asked]) -> list[tuple[float, float]]:
     batching = Batching(clock, Letters(), [], rows)
     coming = [
         (
-            asked.at_s,
-            Generation(Ask((1,) * asked.input_tokens, asked.output_tokens, Sampling()), asked.output_tokens, 0),
+            asked.at_s,  # and no two prompts begin alike
+            Generation(Ask((number,) * asked.input_tokens, asked.output_tokens, Sampling()), asked.output_tokens, 0),
         )
-        for asked in trace
+        for number, asked in enumerate(trace)
     ]
     numbers = {generation: number for number, (_, generation) in enumerate(coming)}
     first, end = [math.nan] * len(trace), [math.nan] * len(trace)
