@@ -104,7 +104,8 @@ def _spared(tier: Wanted, solution: Solution) -> bool:
     """Whether nothing is sent to a teacher because nothing need be."""
     escalation = tier.ask.service.spec.escalation
     way = solution.ways.get(tier.ask.service.metadata.name)
-    return tier.ask.name == "teacher" and escalation is not None and way is not None and float(way) == _full(escalation)
+    none = escalation is not None and way is not None and float(way) == _full(escalation) == 0
+    return none and tier.ask.name == "teacher"
 
 
 def _different(options: Iterable[Option], *, besides: Iterable[Option]) -> tuple[Option, ...]:
