@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from runtimes.edge.generation import Finish, Full, TooLong
+from runtimes.edge.generation import Expired, Finish, Full, TooLong
 from runtimes.edge.wishes import BadField, UnknownModel
 from runtimes.errors import HeadwaterError, Invalid, Unavailable
 
@@ -125,6 +125,8 @@ class Fault:
 def fault(error: HeadwaterError) -> Fault:
     """The status that tells the client what to do."""
     message = str(error)
+    if isinstance(error, Unavailable):
+        return _not_now(error)
     match error:
         case UnknownModel():
             return Fault(404, message, code="model_not_found", param=error.param)
@@ -132,9 +134,16 @@ def fault(error: HeadwaterError) -> Fault:
             return Fault(400, message, code="context_length_exceeded")
         case Invalid():
             return Fault(400, message, param=error.param if isinstance(error, BadField) else None)
-        case Full():
-            return Fault(429, message, "rate_limit_exceeded", "queue_full", retry_in_s=error.retry_in_s)
-        case Unavailable():
-            return Fault(503, message, "service_unavailable", "unavailable", retry_in_s=error.retry_in_s)
         case _:
             return Fault(500, message, "server_error")
+
+
+def _not_now(error: Unavailable) -> Fault:
+    match error:
+        case Full():
+            status, kind, code = 429, "rate_limit_exceeded", "queue_full"
+        case Expired():
+            status, kind, code = 504, "timeout", "deadline_exceeded"
+        case _:
+            status, kind, code = 503, "service_unavailable", "unavailable"
+    return Fault(status, str(error), kind, code, retry_in_s=error.retry_in_s)

@@ -1,6 +1,6 @@
 """One round of continuous batching: a piece of a prompt, then one token for everyone who decodes.
 
-No threads and no clock of its own: `runtimes.edge.engine` calls it from its thread and hands over what it made. A fault
+No threads of its own: `runtimes.edge.engine` calls it from its thread and hands over what it made. A fault
 in one request ends that request alone; a failed step ends those that were in it. Seats are kept in
 `runtimes.edge.scheduler`, the model is run by `runtimes.edge.session`, text is made by `runtimes.edge.tokens`.
 """
@@ -8,13 +8,14 @@ in one request ends that request alone; a failed step ends those that were in it
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.edge.generation import Finish, Generation, Piece
+from runtimes.edge.generation import Expired, Finish, Generation, Piece
+from runtimes.edge.pacing import Pacing
 from runtimes.edge.prefixes import Prefixes
 from runtimes.edge.sampler import Sampler, best
 from runtimes.edge.scheduler import Move, Rows, Seat
@@ -56,12 +57,21 @@ class Decoder(Protocol):
 class Batching:
     """Runs rounds over the seats of `rows` and collects what they give."""
 
-    def __init__(self, decoder: Decoder, vocabulary: Vocabulary, eos: Sequence[int], rows: Rows) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        vocabulary: Vocabulary,
+        eos: Sequence[int],
+        rows: Rows,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._decoder = decoder
         self._vocabulary = vocabulary
         self._eos = frozenset(eos)
         self._rows = rows
         self._prefixes = Prefixes(decoder.slots, decoder.chunk_tokens)
+        self._pacing = Pacing(decoder.chunk_tokens)
+        self._clock = clock
         self._made: list[tuple[Generation, Piece]] = []
 
     def warm_up(self) -> None:
@@ -77,7 +87,7 @@ class Batching:
             best(self._decoder.step([token] * rows, [1] * rows))
 
     def admit(self) -> None:
-        """Seat the first who waits, if there is room for it."""
+        """Seat the next of those who wait, if there is room for it."""
         generation = self._rows.next_to_read()
         if generation is not None:
             ask = generation.ask
@@ -85,9 +95,12 @@ class Batching:
 
     def read(self) -> list[tuple[Generation, Piece]]:
         """Free the seats of those who left and read a piece of a prompt; returns the pieces to deliver."""
-        for seat in self._seats():
+        now_s = self._clock()
+        for seat in reversed(self._seats()):
             if seat.generation.cancelled:
                 self._leave(seat)
+            elif seat.generation.expired(now_s):
+                self._fail(seat, Expired("The time that the request gave is over; ask for less, or give more."))
         if self._rows.reading is not None:
             self._read_prompt(self._rows.reading)
         return self._taken()
@@ -114,16 +127,22 @@ class Batching:
 
     def _read_prompt(self, seat: Seat) -> None:
         prompt = seat.generation.ask.prompt
-        if not seat.length:
-            seat.length, moves = self._prefixes.seat(seat.row, prompt)
-            seat.generation.reused_tokens = seat.length
-            for move in moves:
-                self._decoder.move(*move)
-        part = prompt[seat.length : seat.length + self._decoder.chunk_tokens]
+        beside = bool(self._rows.decoding)
+        begun_s = self._clock()
         try:
+            if not seat.length:
+                seat.length, moves = self._prefixes.seat(seat.row, prompt)
+                seat.generation.reused_tokens = seat.length
+                for move in moves:
+                    self._decoder.move(*move)
+            size = self._pacing.tokens(len(prompt) - seat.length, beside=beside)
+            part = prompt[seat.length : seat.length + size]
             scores = self._decoder.prefill(seat.row, part, seat.length)
-            seat.length += len(part)
+            seat.length += size
             self._prefixes.read(seat.row, prompt, seat.length)
+            self._rows.waiting.read(seat.generation, size)
+            if beside:
+                self._pacing.read(size, self._clock() - begun_s)
             if seat.length < len(prompt):
                 return
             token = seat.sampler.pick(scores)
@@ -135,6 +154,7 @@ class Batching:
 
     def _decode(self) -> None:
         seats = list(self._rows.decoding)
+        begun_s = self._clock()
         try:
             scores = self._decoder.step([seat.token for seat in seats], [seat.length for seat in seats])
             likeliest = best(scores).tolist()
@@ -142,8 +162,10 @@ class Batching:
             for seat in reversed(seats):
                 self._fail(seat, _as_ours(exc))
             return
+        self._pacing.stepped(self._clock() - begun_s)
         for seat in seats:
             seat.length += 1
+            self._rows.waiting.generated(seat.generation)
         for place, seat in enumerate(seats):
             try:
                 token = likeliest[place] if seat.sampler.greedy else seat.sampler.pick(scores[place])
@@ -154,7 +176,7 @@ class Batching:
 
     def _accept(self, seat: Seat, token: int) -> None:
         """Take a sampled token into the answer, and end the answer where it ends."""
-        now_s = time.monotonic()
+        now_s = self._clock()
         try:
             if token in self._eos:
                 self._finish(seat, Piece(seat.text.close(), finish=Finish.STOP, at_s=now_s))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from runtimes.edge.batching import Batching, Decoder
-from runtimes.edge.generation import Ask, Batch, Full, Generation, Piece, TooLong
+from runtimes.edge.generation import Ask, Batch, Expired, Full, Generation, Piece, TooLong
 from runtimes.edge.scheduler import Rows
 from runtimes.edge.tokens import Vocabulary
 from runtimes.errors import HeadwaterError, Invalid, Refused, Unavailable
@@ -108,7 +108,8 @@ class Engine:
         Raises:
             Invalid: the prompt is empty.
             TooLong: it does not fit, with both numbers.
-            Unavailable: the queue is full, or the engine takes nothing new.
+            Unavailable: the queue is full of what is at least as important, its time would be over before its turn, or
+                the engine takes nothing new.
         """
         room_tokens = self.context_tokens - len(ask.prompt)
         if not ask.prompt:
@@ -123,15 +124,31 @@ class Engine:
         with self._changed:
             if self.draining:
                 raise Unavailable("This replica is draining and takes no new requests.")
-            if self._rows.full:
-                # Those on their way to a free slot count as running, so what waits is what may wait.
-                raise Full(
-                    f"All {self.slots} slots are busy and {self._rows.queue} more requests wait already.",
-                    retry_in_s=self._retry_in_s(),
-                )
-            self._rows.waiting.append(generation)
+            # Those on their way to a free slot count as running, so what waits is what may wait.
+            full = Full(
+                f"All {self.slots} slots are busy and {self._rows.queue} more requests wait already.",
+                retry_in_s=self._retry_in_s(),
+            )
+            self._check_time(ask)
+            given_up = self._rows.waiting.least() if self._rows.full else None
+            if self._rows.full and (given_up is None or given_up.ask.priority <= ask.priority):
+                raise full
+            self._rows.waiting.drop(lambda waits: waits is given_up)
+            self._rows.waiting.add(generation)
             self._changed.notify()
+        if given_up is not None:
+            self._hand_over([(given_up, Piece(error=full))])
         return generation
+
+    def _check_time(self, ask: Ask) -> None:
+        """Turn away at once what would only wait until its time is over."""
+        ahead = self.running + sum(waits.ask.priority <= ask.priority for waits in self._rows.waiting)
+        wait_s = self._pace_s * max(0, ahead + 1 - self.slots) / self.slots
+        if ask.timeout_s is not None and wait_s > ask.timeout_s:
+            raise Full(
+                f"A slot would be free in about {wait_s:.1f} s; the request gives {ask.timeout_s:g} s.",
+                retry_in_s=self._retry_in_s(),
+            )
 
     def drain(self) -> None:
         """Take nothing new; what was accepted is finished. Returns at once."""
@@ -159,29 +176,32 @@ class Engine:
             self._fault = Refused(f"The model cannot generate: {type(exc).__name__}.")
         self._warm.set()
         try:
-            while self._fault is None and self._admitted():
+            while self._fault is None and self._turned():
                 self._hand_over(self._batching.read())  # a first token does not wait for the decode step
                 self._hand_over(self._batching.decode())
         finally:
             self._leave_all()  # even if the thread dies of a mistake, nobody waits for it in vain
 
-    def _admitted(self) -> bool:
-        """Wait for work and seat the next request; false when it is time to stop."""
+    def _turned(self) -> bool:
+        """Wait for work, clear the queue and seat the next request; false when it is time to stop."""
         with self._changed:
             while self._rows.idle and not self._stopping:
                 self._beat_s = time.monotonic()
                 self._changed.wait(IDLE_S)
-            self._rows.drop_cancelled()
+            now_s = time.monotonic()
+            self._rows.waiting.drop(lambda waits: waits.cancelled)
+            late = self._rows.waiting.drop(lambda waits: waits.expired(now_s))
             self._batching.admit()
-        self._beat_s = time.monotonic()
+        self._beat_s = now_s
+        error = Expired("The time that the request gave was over before a slot was free.", retry_in_s=self._pace_s)
+        self._hand_over([(generation, Piece(error=error)) for generation in late])
         return not self._stopping
 
     def _leave_all(self) -> None:
         error = Unavailable("This replica is stopping.")
         with self._changed:
             self._stopping = True
-            left = list(self._rows.waiting)
-            self._rows.waiting.clear()
+            left = self._rows.waiting.drop(lambda _: True)
         self._hand_over([*self._batching.end_all(error), *((generation, Piece(error=error)) for generation in left)])
 
     def _hand_over(self, pieces: Batch) -> None:

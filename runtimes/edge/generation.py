@@ -27,6 +27,10 @@ class Full(Unavailable):
     """Every slot is taken and so is every place in the queue."""
 
 
+class Expired(Unavailable):
+    """The time that the client gave is over."""
+
+
 class TooLong(Invalid):
     """Prompt and answer do not fit into the context."""
 
@@ -39,6 +43,9 @@ class Ask:
     max_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = ()
+    priority: int = 0  # lower numbers are served first
+    client: str = ""  # those of one name share what one client gets
+    timeout_s: float | None = None  # after which nobody wants the answer any more
     shorten: bool = False  # a context with less room than `max_tokens` shortens the answer and refuses nothing
 
 
@@ -68,6 +75,10 @@ class Generation:
         self.cancelled = False
         self.reused_tokens = 0  # of the prompt, found in the caches; set before the first piece
         self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
+
+    def expired(self, now_s: float) -> bool:
+        """Whether its time is over."""
+        return self.ask.timeout_s is not None and now_s - self.asked_s >= self.ask.timeout_s
 
     def cancel(self) -> None:
         """Say that nobody reads any more; the engine frees the slot at its next step."""

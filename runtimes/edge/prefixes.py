@@ -33,10 +33,11 @@ class Prefixes:
         """A prompt is to be read into a row, and nobody uses the rows after it.
 
         Returns:
-            How many of its tokens the row holds once the moves are made; at least the last token is left to read.
+            How many of its tokens the row holds once the moves are made; at least the last two tokens are left to read:
+            a piece of one is computed otherwise than longer ones.
         """
         self._now += 1
-        wanted = tuple(prompt[: (len(prompt) - 1) // self.piece_tokens * self.piece_tokens])
+        wanted = tuple(prompt[: max(0, len(prompt) - 2) // self.piece_tokens * self.piece_tokens])
         found = [self._common(held, wanted) for held in self.held]
         best = max(range(self.rows), key=lambda at: (found[at], at == row))
         moves = self._kept(row, tuple(prompt), besides=best)

@@ -1,17 +1,17 @@
 """Who sits in which row: waiting, reading a prompt, or decoding.
 
 Pure bookkeeping, no threads, no model. Decoding requests always fill rows 0..n-1, so that they are one batch; when one
-leaves, the last takes its row. One prompt at a time is read, in the row after them. Called by `runtimes.edge.engine`
-and `runtimes.edge.batching`.
+leaves, the last takes its row. One prompt at a time is read, in the row after them. Who is next is decided in
+`runtimes.edge.queueing`. Called by `runtimes.edge.engine` and `runtimes.edge.batching`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from runtimes.edge.generation import Generation
+from runtimes.edge.queueing import Waiting
 from runtimes.edge.sampler import Sampler
 from runtimes.edge.tokens import TextStream
 
@@ -43,7 +43,7 @@ class Rows:
     def __init__(self, *, slots: int, queue: int) -> None:
         self.slots = slots
         self.queue = queue
-        self.waiting: deque[Generation] = deque()
+        self.waiting = Waiting()
         self.decoding: list[Seat] = []  # index is row
         self.reading: Seat | None = None
 
@@ -63,10 +63,10 @@ class Rows:
         return not self.waiting and self.running == 0
 
     def next_to_read(self) -> Generation | None:
-        """The first who waits, when a row is free and no prompt is being read; leaves the queue."""
-        if self.reading is not None or len(self.decoding) >= self.slots or not self.waiting:
+        """Who is next, when a row is free and no prompt is being read; leaves the queue."""
+        if self.reading is not None or len(self.decoding) >= self.slots:
             return None
-        return self.waiting.popleft()
+        return self.waiting.take()
 
     def seat(self, generation: Generation, sampler: Sampler, text: TextStream) -> Seat:
         """Give the row after the decoding ones to a request whose prompt is read next."""
@@ -85,6 +85,7 @@ class Rows:
 
     def leave(self, seat: Seat) -> Move | None:
         """Free a row; the last decoding request moves into it."""
+        self.waiting.left(seat.generation)
         if seat is self.reading:
             self.reading = None
             return None
@@ -93,13 +94,6 @@ class Rows:
             return None
         self.decoding[seat.row] = last
         return self._placed(last, seat.row)
-
-    def drop_cancelled(self) -> list[Generation]:
-        """Those who left while they waited; they lose their place."""
-        gone = [generation for generation in self.waiting if generation.cancelled]
-        if gone:
-            self.waiting = deque(generation for generation in self.waiting if not generation.cancelled)
-        return gone
 
     @staticmethod
     def _placed(seat: Seat, row: int) -> Move | None:

@@ -29,7 +29,7 @@ from orchestrator.core.world import PoolId, TierName, World
 from orchestrator.errors import Refused
 from runtimes.contract import Phase, ReplicaReport, ReplicaSpec
 
-EDGE_CHUNK_TOKENS = 64  # the edge engine's piece of a prompt
+EDGE_CHUNK_TOKENS = 16  # a usual piece of a prompt in the edge engine while others decode; alone the pieces only add up
 OWNER = "simulation"
 
 

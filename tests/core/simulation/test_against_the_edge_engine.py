@@ -51,7 +51,7 @@ class Clock:
 def the_engine(trace: list[Asked]) -> list[tuple[float, float]]:
     """First token and end of every request, by the loop of `runtimes.edge.engine.Engine` without its thread."""
     clock, rows = Clock(), Rows(slots=PACE.slots, queue=1000)
-    batching = Batching(clock, Letters(), [], rows)
+    batching = Batching(clock, Letters(), [], rows, lambda: clock.now_s)
     coming = [
         (
             asked.at_s,  # and no two prompts begin alike
@@ -65,7 +65,7 @@ def the_engine(trace: list[Asked]) -> list[tuple[float, float]]:
         if rows.idle:
             clock.now_s = max(clock.now_s, coming[0][0])
         while coming and coming[0][0] <= clock.now_s:
-            rows.waiting.append(coming.pop(0)[1])
+            rows.waiting.add(coming.pop(0)[1])
         batching.admit()
         for turn in (batching.read, batching.decode):
             for generation, piece in turn():
@@ -81,7 +81,7 @@ def the_engine(trace: list[Asked]) -> list[tuple[float, float]]:
         st.builds(
             Asked,
             st.integers(0, 400),
-            st.integers(1, 24),
+            st.integers(1, 24).filter(lambda tokens: tokens % CHUNK != 1),  # the engine leaves no piece of one
             st.integers(1, 12),
         ),
         min_size=1,

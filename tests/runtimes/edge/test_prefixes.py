@@ -23,10 +23,10 @@ def read(prefixes: Prefixes, row: int, prompt: tuple[int, ...]) -> tuple[int, li
     return reused, moves
 
 
-def test_a_prompt_seen_before_leaves_its_last_piece_to_read() -> None:
+def test_a_prompt_seen_before_leaves_at_least_two_tokens_to_read() -> None:
     prefixes = Prefixes(rows=2, piece_tokens=4)
 
-    first, again, longer = (read(prefixes, 0, prompt) for prompt in (A, A, (*A, 1)))
+    first, again, longer = (read(prefixes, 0, prompt) for prompt in (A, (*A, 1), (*A, 1, 2)))
 
     assert (first, again, longer) == ((0, []), (4, []), (8, []))
 

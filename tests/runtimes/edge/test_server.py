@@ -27,7 +27,7 @@ from runtimes.edge.wishes import ChatWish
 TEMPLATE = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }};{% endfor %}"
 CHAT: dict[str, Any] = {
     "model": "tiny",
-    "messages": [{"role": "user", "content": "hi"}],
+    "messages": [{"role": "user", "content": "hiya"}],
     "temperature": 0,
     "max_tokens": 6,
 }
@@ -275,7 +275,7 @@ def test_harmless_parameters_are_ignored(decoder: Any, vocabulary: Vocabulary) -
 
 
 def test_both_names_are_answered_and_content_parts_are_joined(decoder: Any, vocabulary: Vocabulary) -> None:
-    parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
+    parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "iya"}]
 
     async def work(client: TestClient, _engine: Engine) -> None:
         plain = await (await client.post("/v1/chat/completions", json=CHAT)).json()
