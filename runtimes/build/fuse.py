@@ -24,6 +24,7 @@ from onnxruntime_genai.models import builders
 from transformers import AutoConfig
 
 from runtimes.build.architectures import BUILDERS
+from runtimes.build.joined import join_gates
 
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.onnx.data"
@@ -52,6 +53,7 @@ def write_fused(source: Path, folder: Path, bits: int, advanced: Advanced) -> in
     model = _fused_float32(source, folder)
     _quantize_matrices(model.graph, bits, advanced)
     _quantize_embedding(model.graph)
+    join_gates(model.graph)
     weights_bytes = sum(len(tensor.raw_data) for tensor in _read_per_token(model.graph))
     onnx.save_model(
         model,
