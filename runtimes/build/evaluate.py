@@ -1,8 +1,8 @@
 """What a graph is worth: perplexity and teacher-forced greedy choices on the shipped text, run by ONNX Runtime.
 
-The text is cut into windows, each read in one pass without earlier context. The fused graph is evaluated through its
-unpruned twin (`runtimes.build.fuse.write_unpruned`): same weights, logits at every position. The reference runs in
-`runtimes.build.reference` and shares the arithmetic here. Called by `runtimes.build.worker`.
+The text is cut into windows, each read in one pass without earlier context. The fused graph is the one that is shipped,
+asked for logits at every position. The reference runs in `runtimes.build.reference` and shares the arithmetic here.
+Called by `runtimes.build.worker`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from runtimes.build.resident import empty_caches, open_graph
+from runtimes.build.resident import feeds_of, open_graph
 from runtimes.errors import Invalid
 
 WINDOW_TOKENS = 256
@@ -42,19 +42,28 @@ class Reading:
 
 def evaluation_text() -> str:
     """The shipped text: plain prose on everyday topics, English and some Chinese."""
-    return resources.files("runtimes.build").joinpath("evaluation.txt").read_text(encoding="utf-8")
+    return _shipped("evaluation.txt")
 
 
-def windows_of(tokenizer: Path, vocabulary: int, context_tokens: int) -> list[list[int]]:
-    """The shipped text as token ids, in windows of at most `WINDOW_TOKENS`.
+def calibration_text() -> str:
+    """What is read to set scales by: other text than what a graph is then judged by."""
+    return _shipped("calibration.txt")
+
+
+def _shipped(name: str) -> str:
+    return resources.files("runtimes.build").joinpath(name).read_text(encoding="utf-8")
+
+
+def windows_of(text: str, tokenizer: Path, vocabulary: int, context_tokens: int) -> list[list[int]]:
+    """A text as token ids, in windows of at most `WINDOW_TOKENS`.
 
     Raises:
         Invalid: the tokenizer gives ids outside the vocabulary, or hardly any.
     """
-    ids = Tokenizer.from_file(str(tokenizer)).encode(evaluation_text(), add_special_tokens=False).ids
+    ids = Tokenizer.from_file(str(tokenizer)).encode(text, add_special_tokens=False).ids
     if len(ids) < FEWEST_TOKENS or max(ids) >= vocabulary:
         raise Invalid(
-            f"the tokenizer gives {len(ids)} tokens, the highest {max(ids, default=0)}, for the evaluation text; "
+            f"the tokenizer gives {len(ids)} tokens, the highest {max(ids, default=0)}, for the shipped text; "
             f"the model has {vocabulary} tokens"
         )
     length = min(WINDOW_TOKENS, context_tokens)
@@ -93,12 +102,9 @@ def agreement(ours: Reading, reference: Reading) -> float:
 def fused_logits(graph: Path) -> Callable[[list[int]], Logits]:
     """Opens a fused graph; the result gives logits of shape [tokens, vocabulary] for a fresh sequence."""
     session = open_graph(str(graph))
-    empty = dict(empty_caches(session))
 
     def logits(ids: list[int]) -> Logits:
-        tokens = np.asarray([ids], dtype=np.int64)
-        feeds = {"input_ids": tokens, "attention_mask": np.ones_like(tokens), **empty}
-        (found,) = session.run(["logits"], feeds)
+        (found,) = session.run(["logits"], feeds_of(session, ids, range(len(ids))))
         return np.asarray(found[0], dtype=np.float32)
 
     return logits

@@ -1,7 +1,7 @@
 """A Hugging Face directory to the fused, quantized decoder graph that the edge engine runs.
 
 The graph comes from onnxruntime-genai's model builder in float32: GroupQueryAttention with past and present sharing one
-buffer, and logits of the last position only, so that a prompt does not pay for the head at every token. Every matrix,
+buffer, and logits where they are asked for, so that a prompt does not pay for the head at every token. Every matrix,
 the head included, then becomes MatMulNBits (block 32, accuracy level 4, symmetric) of 4 or 8 bits; the embedding table
 becomes 8-bit blocks that are looked up, never multiplied. What the graph is worth is measured in
 `runtimes.build.evaluate`. Called by `runtimes.build.worker`.
@@ -25,13 +25,13 @@ from transformers import AutoConfig
 
 from runtimes.build.architectures import BUILDERS
 from runtimes.build.joined import join_gates
+from runtimes.build.scored import score_where_asked
 
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.onnx.data"
 BLOCK = 32
 SENSITIVE_BITS = 8
 INT8_ACCURACY = 4  # activations are quantized to 8 bits per block: the fast kernels on AVX-512 VNNI and ARM dot product
-PRUNE_NODES = ("/lm_head/prune/Gather", "/lm_head/prune/Unsqueeze")
 EMBEDDING = "model.embed_tokens.weight"
 ROTARY_CACHES = ("cos_cache", "sin_cache")
 
@@ -51,6 +51,7 @@ def write_fused(source: Path, folder: Path, bits: int, advanced: Advanced) -> in
         Bytes read for every decoded token: quantized weights, scales, norms and head.
     """
     model = _fused_float32(source, folder)
+    score_where_asked(model.graph)
     _quantize_matrices(model.graph, bits, advanced)
     _quantize_embedding(model.graph)
     join_gates(model.graph)
@@ -64,24 +65,6 @@ def write_fused(source: Path, folder: Path, bits: int, advanced: Advanced) -> in
         size_threshold=1024,
     )
     return weights_bytes
-
-
-def write_unpruned(folder: Path, graph_file: str) -> Path:
-    """Writes a second graph over the same weights file that gives logits at every position, for evaluation."""
-    model = onnx.load_model(str(folder / GRAPH_FILE), load_external_data=False)
-    gather, unsqueeze = (next(node for node in model.graph.node if node.name == name) for name in PRUNE_NODES)
-    for node in model.graph.node:
-        for index, name in enumerate(node.input):
-            if name == unsqueeze.output[0]:
-                node.input[index] = gather.input[0]
-    model.graph.node.remove(gather)
-    model.graph.node.remove(unsqueeze)
-    logits = next(output for output in model.graph.output if output.name == "logits")
-    logits.type.tensor_type.shape.dim[1].dim_param = "sequence_length"
-    del model.graph.value_info[:]
-    path = folder / graph_file
-    path.write_bytes(model.SerializeToString())
-    return path
 
 
 def _fused_float32(source: Path, folder: Path) -> ModelProto:

@@ -7,14 +7,16 @@ by `runtimes.build.worker`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
 import psutil
-from numpy.typing import NDArray
 
 ERROR_ONLY = 3
+CACHE_TYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
+
+Feeds = dict[str, np.ndarray]
 
 
 def open_graph(path: str) -> onnxruntime.InferenceSession:
@@ -24,19 +26,25 @@ def open_graph(path: str) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def empty_caches(session: onnxruntime.InferenceSession) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Past keys and values of a sequence that has not begun."""
+def feeds_of(session: onnxruntime.InferenceSession, tokens: Sequence[int], scored: Sequence[int]) -> Feeds:
+    """Inputs that read a fresh sequence and ask for scores at some of its places."""
+    ids = np.asarray([tokens], dtype=np.int64)
+    feeds: Feeds = {
+        "input_ids": ids,
+        "attention_mask": np.ones_like(ids),
+        "positions": np.asarray(scored, dtype=np.int64),
+    }
     for cache in session.get_inputs():
         if cache.name.startswith("past_key_values."):
             _, kv_heads, _, head_dim = cache.shape
-            yield cache.name, np.zeros((1, kv_heads, 0, head_dim), dtype=np.float32)
+            feeds[cache.name] = np.zeros((1, kv_heads, 0, head_dim), CACHE_TYPES[cache.type])
+    return feeds
 
 
 def resident_bytes(path: str) -> int:
     """Loads a graph, runs one token, and tells this process's resident memory."""
     session = open_graph(path)
-    token = np.zeros((1, 1), dtype=np.int64)
-    session.run(["logits"], {"input_ids": token, "attention_mask": np.ones_like(token), **dict(empty_caches(session))})
+    session.run(["logits"], feeds_of(session, [0], [0]))
     return int(psutil.Process().memory_info().rss)
 
 

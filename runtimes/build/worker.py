@@ -1,7 +1,8 @@
 """The heavy part of a build, in a process of its own: `python -m runtimes.build.worker FD` with a `Job` on stdin.
 
 A process of its own gives torch's memory back when it ends, keeps the exporters' chatter off the terminal, and dies
-alone. Order: stage the source, read the reference (or reuse its reading), fuse and quantize, evaluate, measure. Called
+alone. Order: stage the source, read the reference (or reuse its reading), fuse and quantize,
+evaluate with float and with 8-bit caches, measure. Called
 by `runtimes.build.offload`.
 """
 
@@ -14,8 +15,18 @@ import sys
 import traceback
 from pathlib import Path
 
-from runtimes.build.evaluate import Advanced, Reading, agreement, fused_logits, read, windows_of
-from runtimes.build.fuse import GRAPH_FILE, write_fused, write_unpruned
+from runtimes.build.caches import cache_reach, narrow_caches
+from runtimes.build.evaluate import (
+    Advanced,
+    Reading,
+    agreement,
+    calibration_text,
+    evaluation_text,
+    fused_logits,
+    read,
+    windows_of,
+)
+from runtimes.build.fuse import GRAPH_FILE, write_fused
 from runtimes.build.job import Findings, Job, Line, Progress
 from runtimes.build.reference import NAME, keep_reading, load_reading, read_reference
 from runtimes.build.staging import TEMPLATE_FILE, TOKENIZER_FILE, Staged, stage
@@ -23,8 +34,8 @@ from runtimes.contract import DecoderShape, Needs, Quality
 from runtimes.errors import HeadwaterError, Refused
 
 MOST_WORSE = 2.0  # perplexity against the reference; a graph beyond that is broken, not merely quantized
-UNPRUNED_FILE = "unpruned.onnx"
-FLOAT32_BYTES = 4
+MOST_WORSE_NARROW = 1.01  # of 8-bit caches against float ones; beyond that they stay float
+KV_BYTES = {"float32": 4, "int8": 1}
 DISK_FULL = "the disk filled up while building; free some space and build again"
 
 
@@ -38,12 +49,21 @@ def work(job: Job, progress: Progress) -> Findings:
     staged_folder = scratch / "source"
     staged_folder.mkdir()
     staged = stage(job.kind, Path(job.source), staged_folder, _advanced(progress, "read source"))
-    windows = windows_of(staged_folder / TOKENIZER_FILE, staged.shape.vocabulary, staged.shape.context_tokens)
+    limits = (staged_folder / TOKENIZER_FILE, staged.shape.vocabulary, staged.shape.context_tokens)
+    windows = windows_of(evaluation_text(), *limits)
     reference = _reference(job, staged, windows, scratch, progress)
     weights_bytes = write_fused(staged_folder, folder, job.bits, _advanced(progress, "quantize"))
-    unpruned = write_unpruned(folder, UNPRUNED_FILE)
-    ours = read(windows, fused_logits(unpruned), _advanced(progress, "evaluate"))
-    unpruned.unlink()
+    graph = folder / GRAPH_FILE
+    wide, narrow_graph = read(windows, fused_logits(graph), _advanced(progress, "evaluate")), folder / "narrow.onnx"
+    shutil.copyfile(graph, narrow_graph)
+    narrow_caches(narrow_graph, cache_reach(graph, windows_of(calibration_text(), *limits)))
+    narrow = read(windows, fused_logits(narrow_graph), _advanced(progress, "evaluate with 8-bit caches"))
+    if narrow.perplexity <= MOST_WORSE_NARROW * wide.perplexity:
+        narrow_graph.replace(graph)
+        ours, shape = narrow, staged.shape.model_copy(update={"kv_dtype": "int8"})
+    else:
+        narrow_graph.unlink()
+        ours, shape = wide, staged.shape
     quality = judge(ours, reference)
     shutil.copyfile(staged_folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
     if staged.template:
@@ -52,11 +72,11 @@ def work(job: Job, progress: Progress) -> Findings:
     measured(0, 1)
     needs = Needs(
         weights_bytes=weights_bytes,
-        resident_bytes=_resident_bytes(folder / GRAPH_FILE),
-        kv_bytes_per_token=kv_bytes_per_token(staged.shape),
+        resident_bytes=_resident_bytes(graph),
+        kv_bytes_per_token=kv_bytes_per_token(shape),
     )
     measured(1, 1)
-    return Findings(shape=staged.shape, needs=needs, quality=quality)
+    return Findings(shape=shape, needs=needs, quality=quality)
 
 
 def judge(ours: Reading, reference: Reading) -> Quality:
@@ -81,7 +101,7 @@ def judge(ours: Reading, reference: Reading) -> Quality:
 
 def kv_bytes_per_token(shape: DecoderShape) -> int:
     """Bytes that one token adds to the caches, keys and values of all layers."""
-    return 2 * shape.layers * shape.kv_heads * shape.head_dim * FLOAT32_BYTES
+    return 2 * shape.layers * shape.kv_heads * shape.head_dim * KV_BYTES[shape.kv_dtype]
 
 
 def as_line(error: BaseException) -> Line:

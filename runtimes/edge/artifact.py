@@ -26,7 +26,7 @@ MANIFEST_LIMIT_BYTES = 1 << 20
 TEMPLATE_LIMIT_BYTES = 1 << 18
 READ_BYTES = 1 << 20
 HASH_THREADS = 4
-KV_BYTES = {"float32": 4, "float16": 2}
+KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
 @dataclass(frozen=True)

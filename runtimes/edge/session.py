@@ -20,9 +20,10 @@ from runtimes.contract import DecoderShape
 from runtimes.edge.artifact import Artifact, cache_bytes
 from runtimes.errors import Invalid, Refused, Unavailable
 
-CHUNK_TOKENS = 64  # longest piece of a prompt read at once: bounds the wait of running streams and the logits buffer
+CHUNK_TOKENS = 64  # longest piece of a prompt read at once, and what is reused of prompts seen before
 MASK_STEP_TOKENS = 64  # the mask grows by this much, so it is rebound once in so many steps
-TYPES: dict[str, type[np.float32 | np.float16]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+SCORES: dict[str, type[np.float32 | np.float16]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+CACHES = {**SCORES, "tensor(int8)": np.int8}
 LOG_ERRORS_ONLY = 3
 
 Floats = NDArray[np.float32]
@@ -48,7 +49,7 @@ class Session:
         self.context_tokens = context_tokens
         self.vocabulary = shape.vocabulary
         self._session = _load(artifact, threads)
-        self._logits_type, self._last_only = _check_graph(self._session, artifact)
+        scores_type = _check_graph(self._session, artifact)
         # Anonymous memory with small pages: only what prompts have filled is resident. numpy would ask for huge pages,
         # which made the start seconds longer and long contexts at most 5 % faster.
         memory = mmap.mmap(-1, cache_bytes(shape, slots=slots, context_tokens=context_tokens))
@@ -60,15 +61,19 @@ class Session:
         self._mask = np.zeros(slots * context_tokens, np.int64)
         self._ids = np.zeros((slots, 1), np.int64)
         self._prompt = np.zeros((1, CHUNK_TOKENS), np.int64)
-        self._scores = np.zeros((slots, 1, shape.vocabulary), self._logits_type)
-        prompt_rows = 1 if self._last_only else CHUNK_TOKENS
-        self._prompt_scores = np.zeros((1, prompt_rows, shape.vocabulary), self._logits_type)
+        self._scores = np.zeros((slots, 1, shape.vocabulary), scores_type)
+        self._prompt_scores = np.zeros((1, 1, shape.vocabulary), scores_type)
+        self._only, self._last = np.zeros(1, np.int64), np.zeros(1, np.int64)  # places of the tokens to score
         self._batches = [self._bound(0, rows) for rows in range(1, slots + 1)]
         self._rows = [self._bound(row, 1) for row in range(slots)]
         self._mask_tokens = [0] * slots
         for rows, binding in enumerate(self._batches, start=1):
             _bind_in(binding, "input_ids", self._ids[:rows])
+            _bind_in(binding, "positions", self._only)
             _bind_out(binding, "logits", self._scores[:rows])
+        for binding in self._rows:
+            _bind_in(binding, "positions", self._last)
+            _bind_out(binding, "logits", self._prompt_scores)
 
     @property
     def cache_bytes(self) -> int:
@@ -100,14 +105,13 @@ class Session:
         ids[0] = tokens
         mask = self._mask[:total].reshape(1, total)
         mask.fill(1)
-        scores = self._prompt_scores if self._last_only else self._prompt_scores[:, :count]
+        self._last[0] = count - 1
         binding = self._rows[row]
         _bind_in(binding, "input_ids", ids)
         _bind_in(binding, "attention_mask", mask)
-        _bind_out(binding, "logits", scores)
         self._mask_tokens = [0] * self.slots
         self._run(binding)
-        return _as_float(scores[0, -1])
+        return _as_float(self._prompt_scores[0, 0])
 
     def step(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         """Decode one token for each of the first rows.
@@ -171,11 +175,11 @@ def _load(artifact: Artifact, threads: int) -> ort.InferenceSession:
         raise Refused(f"ONNX Runtime cannot load {artifact.graph}: {_first_line(exc)}") from exc
 
 
-def _check_graph(session: ort.InferenceSession, artifact: Artifact) -> tuple[type[np.float32 | np.float16], bool]:
-    """Type of the logits, and whether the graph gives them for the last token only."""
+def _check_graph(session: ort.InferenceSession, artifact: Artifact) -> type[np.float32 | np.float16]:
+    """Type of the logits."""
     shape = artifact.manifest.shape
     caches = _cache_names(shape)
-    wanted_in = {"input_ids", "attention_mask", *(f"past_key_values.{name}" for name in caches)}
+    wanted_in = {"input_ids", "attention_mask", "positions", *(f"past_key_values.{name}" for name in caches)}
     wanted_out = {"logits", *(f"present.{name}" for name in caches)}
     inputs = {node.name: node for node in session.get_inputs()}
     outputs = {node.name: node for node in session.get_outputs()}
@@ -183,19 +187,22 @@ def _check_graph(session: ort.InferenceSession, artifact: Artifact) -> tuple[typ
     if wrong:
         raise Refused(
             f"{artifact.graph} is not the fused decoder its manifest describes: {len(wrong)} inputs or outputs differ, "
-            f"the first is {wrong[0]}."
+            f"the first is {wrong[0]}; build it again."
         )
     cache, logits = inputs[f"past_key_values.{caches[0]}"], outputs["logits"]
-    if TYPES.get(cache.type) != np.dtype(shape.kv_dtype) or list(cache.shape)[1::2] != [shape.kv_heads, shape.head_dim]:
+    if CACHES.get(cache.type) != np.dtype(shape.kv_dtype) or list(cache.shape)[1::2] != [
+        shape.kv_heads,
+        shape.head_dim,
+    ]:
         raise Refused(
             f"{artifact.graph} keeps its cache as {cache.type}{cache.shape}; the manifest says {shape.kv_dtype} with "
             f"{shape.kv_heads} heads of {shape.head_dim}."
         )
-    if logits.type not in TYPES or logits.shape[-1] != shape.vocabulary:
+    if logits.type not in SCORES or logits.shape[-1] != shape.vocabulary:
         raise Refused(
             f"{artifact.graph} scores {logits.type}{logits.shape}; the manifest says {shape.vocabulary} tokens."
         )
-    return TYPES[logits.type], logits.shape[1] == 1
+    return SCORES[logits.type]
 
 
 def _cache_names(shape: DecoderShape) -> list[str]:

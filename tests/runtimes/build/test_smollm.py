@@ -26,7 +26,7 @@ def test_int4_reads_the_text_within_a_quarter_of_the_references_perplexity(manif
 def test_its_needs_are_those_of_a_small_model(manifest):
     assert 90e6 < manifest.needs.weights_bytes < 110e6
     assert 150e6 < manifest.needs.resident_bytes < 350e6
-    assert manifest.needs.kv_bytes_per_token == 2 * 30 * 3 * 64 * 4
+    assert manifest.needs.kv_bytes_per_token == 2 * 30 * 3 * 64
     assert manifest.total_bytes < 145e6
 
 

@@ -11,7 +11,6 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from runtimes.build.evaluate import Reading, fused_logits
-from runtimes.build.fuse import write_unpruned
 from runtimes.build.job import Findings, Job
 from runtimes.build.worker import as_line, judge, work
 from runtimes.errors import Invalid, Refused
@@ -79,7 +78,7 @@ def test_the_shape_and_the_needs_are_those_of_the_model(worked):
     shape = findings.shape
     assert (shape.layers, shape.kv_heads, shape.head_dim, shape.context_tokens) == (4, 2, 16, 128)
     assert (shape.eos_token_ids, shape.bos_token, shape.eos_token) == ((2, 0), "<|im_start|>", "<|im_end|>")
-    assert findings.needs.kv_bytes_per_token == 2 * 4 * 2 * 16 * 4
+    assert findings.needs.kv_bytes_per_token == 2 * 4 * 2 * 16  # in eight bits
     matrices = 4 * (64 * 128 + 64 * 64 + 3 * 64 * 128) + 64 * shape.vocabulary
     assert findings.needs.weights_bytes == pytest.approx(matrices * 9 / 8 + 9 * 64 * 4, rel=0.01)
     assert findings.needs.resident_bytes > (folder / "model.onnx.data").stat().st_size
@@ -89,20 +88,18 @@ def test_fewer_bits_are_fewer_bytes(worked):
     assert worked("llama", 4)[0].needs.weights_bytes < worked("llama", 8)[0].needs.weights_bytes
 
 
-def test_the_shipped_graph_decodes_in_place_what_the_unpruned_graph_reads_at_once(worked):
+def test_the_shipped_graph_decodes_in_place_what_it_reads_at_once(worked):
     findings, folder = worked("qwen3", 8)
     ids, room = [5, 9, 77, 120, 31, 8], 16
     shape = findings.shape
-    unpruned = write_unpruned(folder, "at-once.onnx")
-    at_once = fused_logits(unpruned)(ids)
-    unpruned.unlink()
+    at_once = fused_logits(folder / "model.onnx")(ids)
 
     session = onnxruntime.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     kept = []
     for layer in range(shape.layers):
         for part in ("key", "value"):
-            zeros = np.zeros((1, shape.kv_heads, room, shape.head_dim), np.float32)
+            zeros = np.zeros((1, shape.kv_heads, room, shape.head_dim), shape.kv_dtype)
             kept.append(onnxruntime.OrtValue.ortvalue_from_numpy(zeros))
             binding.bind_ortvalue_input(f"past_key_values.{layer}.{part}", kept[-1])
             binding.bind_ortvalue_output(f"present.{layer}.{part}", kept[-1])
@@ -110,6 +107,7 @@ def test_the_shipped_graph_decodes_in_place_what_the_unpruned_graph_reads_at_onc
     for end, chunk in ((4, ids[:4]), (5, ids[4:5]), (6, ids[5:6])):
         binding.bind_cpu_input("input_ids", np.asarray([chunk]))
         binding.bind_cpu_input("attention_mask", np.ones((1, end), np.int64))
+        binding.bind_cpu_input("positions", np.asarray([len(chunk) - 1]))
         session.run_with_iobinding(binding)
         (found,) = binding.copy_outputs_to_cpu()[-1:]
         assert found.shape == (1, 1, shape.vocabulary)
