@@ -18,7 +18,7 @@ class Pacing:
         self._longest = longest_tokens
         self._shortest = min(SHORTEST_TOKENS, longest_tokens)
         self._beside = self._shortest  # length while others decode
-        self._step_s = 0.0
+        self.step_s = 0.0  # mean time of a decode step
 
     def tokens(self, left: int, *, beside: bool) -> int:
         """Tokens of the next piece, of `left` that are unread; `beside` while others decode.
@@ -31,11 +31,11 @@ class Pacing:
 
     def read(self, tokens: int, seconds: float) -> None:
         """A piece was read while others decoded."""
-        if seconds <= 0 or not self._step_s or tokens < self._beside:
+        if seconds <= 0 or not self.step_s or tokens < self._beside:
             return
-        fitting = int(tokens * PATIENCE * self._step_s / seconds)
+        fitting = int(tokens * PATIENCE * self.step_s / seconds)
         self._beside = max(self._shortest, min(self._longest, fitting, 2 * self._beside))
 
     def stepped(self, seconds: float) -> None:
         """A decode step took so long."""
-        self._step_s += (MEMORY if self._step_s else 1.0) * (seconds - self._step_s)
+        self.step_s += (MEMORY if self.step_s else 1.0) * (seconds - self.step_s)

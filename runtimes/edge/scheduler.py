@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from runtimes.edge.generation import Generation
+from runtimes.edge.lookup import Lookup
 from runtimes.edge.queueing import Waiting
 from runtimes.edge.sampler import Sampler
 from runtimes.edge.tokens import TextStream
@@ -27,6 +28,7 @@ class Seat:
     length: int = 0  # tokens the row holds
     token: int = 0  # sampled last, not in the row yet
     made: int = 0  # tokens generated
+    known: Lookup | None = None  # once its prompt is read, where steps and pieces compute alike
 
 
 class Move(NamedTuple):

@@ -21,6 +21,7 @@ from runtimes.edge.artifact import Artifact, cache_bytes
 from runtimes.errors import Invalid, Refused, Unavailable
 
 CHUNK_TOKENS = 64  # longest piece of a prompt read at once, and what is reused of prompts seen before
+CHECK_TOKENS = 8  # most that `check` takes
 MASK_STEP_TOKENS = 64  # the mask grows by this much, so it is rebound once in so many steps
 SCORES: dict[str, type[np.float32 | np.float16]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 CACHES = {**SCORES, "tensor(int8)": np.int8}
@@ -63,6 +64,7 @@ class Session:
         self._prompt = np.zeros((1, CHUNK_TOKENS), np.int64)
         self._scores = np.zeros((slots, 1, shape.vocabulary), scores_type)
         self._prompt_scores = np.zeros((1, 1, shape.vocabulary), scores_type)
+        self._check_scores = np.zeros((1, CHECK_TOKENS, shape.vocabulary), scores_type)
         self._only, self._last = np.zeros(1, np.int64), np.zeros(1, np.int64)  # places of the tokens to score
         self._batches = [self._bound(0, rows) for rows in range(1, slots + 1)]
         self._rows = [self._bound(row, 1) for row in range(slots)]
@@ -99,19 +101,45 @@ class Session:
         Raises:
             Unavailable: ONNX Runtime failed.
         """
-        count = len(tokens)
-        total = past_tokens + count
-        ids = self._prompt[:, :count]
+        self._last[0] = len(tokens) - 1
+        self._append(row, tokens, past_tokens)
+        return _as_float(self._prompt_scores[0, 0])
+
+    def check(self, row: int, tokens: Sequence[int], past_tokens: int) -> Floats:
+        """Append a few tokens to a row.
+
+        Args:
+            row: the slot.
+            tokens: at most `CHECK_TOKENS`.
+            past_tokens: tokens that the row holds.
+
+        Returns:
+            Scores after each of them, shape [tokens, vocabulary]; valid until the next call.
+
+        Raises:
+            Unavailable: ONNX Runtime failed.
+        """
+        binding, scores = self._rows[row], self._check_scores[:, : len(tokens)]
+        _bind_in(binding, "positions", self._positions[: len(tokens)])
+        _bind_out(binding, "logits", scores)
+        try:
+            self._append(row, tokens, past_tokens)
+        finally:
+            _bind_in(binding, "positions", self._last)
+            _bind_out(binding, "logits", self._prompt_scores)
+        return _as_float(scores[0])
+
+    def _append(self, row: int, tokens: Sequence[int], past_tokens: int) -> None:
+        total = past_tokens + len(tokens)
+        ids = self._prompt[:, : len(tokens)]
         ids[0] = tokens
         mask = self._mask[:total].reshape(1, total)
         mask.fill(1)
-        self._last[0] = count - 1
         binding = self._rows[row]
         _bind_in(binding, "input_ids", ids)
         _bind_in(binding, "attention_mask", mask)
         self._mask_tokens = [0] * self.slots
         self._run(binding)
-        return _as_float(self._prompt_scores[0, 0])
 
     def step(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
         """Decode one token for each of the first rows.

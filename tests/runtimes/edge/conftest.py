@@ -45,6 +45,7 @@ class RowDecoder:
         self.failing = False
         self.largest_batch = 0
         self.read_tokens = 0  # of prompts
+        self.checks = 0  # of guesses
         self._letters = [vocabulary.encode(letter, special=False)[0] for letter in LETTERS]
         self._fatal = vocabulary.encode("!", special=False)[0]
 
@@ -56,6 +57,15 @@ class RowDecoder:
             raise ValueError("fatal letter")
         self.rows[row] = [*self.rows[row][:past_tokens], *tokens]
         return self._scores(row)
+
+    def check(self, row: int, tokens: Sequence[int], past_tokens: int) -> np.ndarray:
+        self.gate.wait(10)
+        scores = []
+        for at, token in enumerate(tokens):
+            self.rows[row] = [*self.rows[row][: past_tokens + at], token]
+            scores.append(self._scores(row))
+        self.checks += 1
+        return np.stack(scores)
 
     def step(self, tokens: Sequence[int], lengths: Sequence[int]) -> np.ndarray:
         self.gate.wait(10)

@@ -80,3 +80,12 @@ def test_a_copied_beginning_gives_the_same_scores_as_one_read_again(session: Ses
     session.move(2, 1, whole)
 
     np.testing.assert_array_equal(session.prefill(1, prompt[whole:], whole), reference)
+
+
+def test_tokens_checked_together_score_as_one_by_one(session: Session, prompt: list[int]) -> None:
+    read(session, 0, prompt[:100])
+    together = session.check(0, prompt[100:105], 100).copy()
+    read(session, 0, prompt[:100])
+
+    for at in range(5):
+        np.testing.assert_array_equal(session.step([prompt[100 + at]], [100 + at])[0], together[at])
