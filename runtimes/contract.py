@@ -81,6 +81,11 @@ class Quality(Message):
     reference_perplexity: float = Field(gt=0)
     greedy_agreement: float = Field(ge=0, le=1)
 
+    @property
+    def increase(self) -> float:
+        """How far the perplexity is above the reference's, as a share of it; negative when it is below."""
+        return self.perplexity / self.reference_perplexity - 1
+
 
 class ArtifactManifest(Message):
     """`manifest.json` of an edge artifact: a folder with graph, tokenizer and chat template."""
