@@ -87,6 +87,15 @@ class Quality(Message):
         return self.perplexity / self.reference_perplexity - 1
 
 
+class WeightFormat(Message):
+    """How the matrices of an artifact are stored."""
+
+    bits: int = Field(gt=0)  # of most matrices
+    block: int = Field(gt=0)  # neighbouring weights that share a scale
+    symmetric: bool  # no zero points
+    head_bits: int = Field(gt=0)  # of the head, the first and the last layer
+
+
 class ArtifactManifest(Message):
     """`manifest.json` of an edge artifact: a folder with graph, tokenizer and chat template."""
 
@@ -100,6 +109,7 @@ class ArtifactManifest(Message):
     quality: Quality
     files: dict[str, FileEntry]
     tools: dict[str, str]
+    weights: WeightFormat | None = None  # absent in artifacts of the first recipe
 
     @property
     def total_bytes(self) -> int:

@@ -1,8 +1,8 @@
 """The heavy part of a build, in a process of its own: `python -m runtimes.build.worker FD` with a `Job` on stdin.
 
 A process of its own gives torch's memory back when it ends, keeps the exporters' chatter off the terminal, and dies
-alone. Order: stage the source, read the reference (or reuse its reading), fuse and quantize, evaluate, measure. Called
-by `runtimes.build.offload`.
+alone. Order: stage the source, read the reference (or reuse its reading), fuse, calibrate and quantize, evaluate,
+measure. Called by `runtimes.build.offload`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import sys
 import traceback
 from pathlib import Path
 
-from runtimes.build.evaluate import Advanced, Reading, agreement, fused_logits, read, windows_of
+from runtimes.build.evaluate import Advanced, Reading, agreement, evaluation_text, fused_logits, read, windows_of
 from runtimes.build.fuse import GRAPH_FILE, write_fused, write_unpruned
 from runtimes.build.job import Findings, Job, Line, Progress
+from runtimes.build.quantize import weight_format
 from runtimes.build.reference import NAME, keep_reading, load_reading, read_reference
 from runtimes.build.staging import TEMPLATE_FILE, TOKENIZER_FILE, Staged, stage
+from runtimes.build.strengths import calibration_text
 from runtimes.contract import DecoderShape, Needs, Quality
 from runtimes.errors import HeadwaterError, Refused
 
@@ -38,9 +40,10 @@ def work(job: Job, progress: Progress) -> Findings:
     staged_folder = scratch / "source"
     staged_folder.mkdir()
     staged = stage(job.kind, Path(job.source), staged_folder, _advanced(progress, "read source"))
-    windows = windows_of(staged_folder / TOKENIZER_FILE, staged.shape.vocabulary, staged.shape.context_tokens)
+    windows = _windows(staged, evaluation_text())
     reference = _reference(job, staged, windows, scratch, progress)
-    weights_bytes = write_fused(staged_folder, folder, job.bits, _advanced(progress, "quantize"))
+    calibration = _windows(staged, calibration_text())
+    weights_bytes = write_fused(staged_folder, folder, job.bits, calibration, lambda name: _advanced(progress, name))
     unpruned = write_unpruned(folder, UNPRUNED_FILE)
     ours = read(windows, fused_logits(unpruned), _advanced(progress, "evaluate"))
     unpruned.unlink()
@@ -56,7 +59,7 @@ def work(job: Job, progress: Progress) -> Findings:
         kv_bytes_per_token=kv_bytes_per_token(staged.shape),
     )
     measured(1, 1)
-    return Findings(shape=staged.shape, needs=needs, quality=quality)
+    return Findings(shape=staged.shape, needs=needs, quality=quality, weights=weight_format(job.bits))
 
 
 def judge(ours: Reading, reference: Reading) -> Quality:
@@ -106,6 +109,10 @@ def _reference(job: Job, staged: Staged, windows: list[list[int]], scratch: Path
     shutil.rmtree(export)
     keep_reading(Path(job.reading), windows, reading)
     return reading
+
+
+def _windows(staged: Staged, text: str) -> list[list[int]]:
+    return windows_of(staged.folder / TOKENIZER_FILE, staged.shape.vocabulary, staged.shape.context_tokens, text)
 
 
 def _resident_bytes(graph: Path) -> int:
