@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.floors import judge, read_floors
 from cli.output import Output, OutputOption, bytes_for_people, say, show
 from runtimes.errors import Invalid, Refused, Unavailable
 
@@ -35,6 +36,10 @@ def register(app: typer.Typer) -> None:
             typer.Option(help="Name of a model that is in no catalog; made from its file name when not given."),
         ] = None,
         licence: Annotated[str | None, typer.Option(help="SPDX id of a model that is in no catalog.")] = None,
+        service: Annotated[
+            Path | None,
+            typer.Option(help="A file with services; says whether the artifact keeps what their students ask."),
+        ] = None,
         output: OutputOption = Output.TABLE,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether it is built; build nothing.")] = False,
     ) -> None:
@@ -46,6 +51,7 @@ def register(app: typer.Typer) -> None:
         settings = read_settings()
         catalog = wiring.catalog(settings)
         request = _request(settings, catalog, model, quantization, name, licence)
+        floors = read_floors(service, request.model) if service else {}
         _say_terms(request, catalog)
         found = find_built(request, settings.artifacts)
         if dry_run:
@@ -57,7 +63,8 @@ def register(app: typer.Typer) -> None:
             return
         built = found or run(request)
         value = {"path": str(built.path), "cached": built.cached, "manifest": built.manifest.model_dump()}
-        show(value, output, lambda: _tell(built))
+        verdicts = judge(floors, built.manifest.quality)
+        show(value | ({"floors": verdicts} if service else {}), output, lambda: _tell(built, verdicts))
 
 
 def _request(
@@ -189,7 +196,7 @@ class Bars:
         self._progress.stop()
 
 
-def _tell(built: Any) -> None:
+def _tell(built: Any, verdicts: list[dict[str, Any]]) -> None:
     m, q = built.manifest, built.manifest.quality
     typer.echo(f"{'found' if built.cached else f'built in {built.wall_s:.0f} s'}: {built.path}")
     resident, per_token = bytes_for_people(m.needs.resident_bytes), bytes_for_people(m.needs.kv_bytes_per_token)
@@ -198,6 +205,10 @@ def _tell(built: Any) -> None:
         f"{resident} in memory plus {per_token} per token"
     )
     typer.echo(
-        f"against {q.reference}: perplexity {q.perplexity:.2f} (reference {q.reference_perplexity:.2f}), "
+        f"against {q.reference}: perplexity {q.perplexity:.2f} (reference {q.reference_perplexity:.2f}, "
+        f"{q.increase:+.1%}), "
         f"greedy agreement {q.greedy_agreement:.1%} over {q.tokens} tokens"
     )
+    for verdict in verdicts:
+        met = "met" if verdict["met"] else "not met"
+        typer.echo(f"{verdict['service']}: floor {met} (needs {verdict['needs']}, has {verdict['has']})")

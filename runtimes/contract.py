@@ -81,6 +81,20 @@ class Quality(Message):
     reference_perplexity: float = Field(gt=0)
     greedy_agreement: float = Field(ge=0, le=1)
 
+    @property
+    def increase(self) -> float:
+        """How far the perplexity is above the reference's, as a share of it; negative when it is below."""
+        return self.perplexity / self.reference_perplexity - 1
+
+
+class WeightFormat(Message):
+    """How the matrices of an artifact are stored."""
+
+    bits: int = Field(gt=0)  # of most matrices
+    block: int = Field(gt=0)  # neighbouring weights that share a scale
+    symmetric: bool  # no zero points
+    head_bits: int = Field(gt=0)  # of the head, the first and the last layer
+
 
 class ArtifactManifest(Message):
     """`manifest.json` of an edge artifact: a folder with graph, tokenizer and chat template."""
@@ -95,6 +109,7 @@ class ArtifactManifest(Message):
     quality: Quality
     files: dict[str, FileEntry]
     tools: dict[str, str]
+    weights: WeightFormat | None = None  # absent in artifacts of the first recipe
 
     @property
     def total_bytes(self) -> int:

@@ -63,6 +63,31 @@ class Tier(Part):
     context: int | None = Field(default=None, gt=0, description="longest prompt and answer together, in tokens")
 
 
+class Quality(Part):
+    """How much a student may lose against its own weights in full precision, read on the text the build ships."""
+
+    perplexity: Share | None = Field(
+        default=None, description="perplexity at most so far above the full-precision reference's, such as 6%"
+    )
+    agreement: Share | None = Field(
+        default=None, description="at least this share of tokens is the one the reference would choose"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Quality:
+        if self.perplexity is None and self.agreement is None:
+            raise ValueError("give perplexity, agreement, or both, such as {perplexity: 6%, agreement: 0.8}")
+        return self
+
+
+class Student(Tier):
+    """The small tier."""
+
+    quality: Quality | None = Field(
+        default=None, description="the least a quantized variant must keep; absent: whatever was built"
+    )
+
+
 class Teacher(Tier):
     """The large tier."""
 
@@ -122,7 +147,7 @@ class Policy(Part):
 class ModelServiceSpec(Part):
     """What the user wants."""
 
-    student: Tier | None = Field(default=None, description="the small quantized model near the users")
+    student: Student | None = Field(default=None, description="the small quantized model near the users")
     teacher: Teacher | None = Field(default=None, description="the large model in the cloud")
     demand: Demand = Field(description="requests that come in, and how long they are")
     escalation: Escalation | None = Field(

@@ -1,7 +1,7 @@
 """Every way to run a tier in one kind of pool, and why others are out. Pure; called by `orchestrator.core.enumeration`.
 
 Order of the checks: licence before anything, then place and residency, engine, quantization, checkpoint, counts,
-memory, speed. The first check that says no is the reason that is kept.
+memory, speed; the quality a student keeps comes before counts. The first check that says no is the reason that is kept.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.memory import STORAGE, Memory, usable_bytes, whole_bytes
 from orchestrator.core.performance.arithmetic import compute_fact, unknown
 from orchestrator.core.performance.runner import Prediction, Runner
+from orchestrator.core.quality import too_poor
 from orchestrator.core.runners import known_quantization, runner
 from orchestrator.core.world import Configuration, Parallelism, PoolId, World
 
@@ -100,6 +101,8 @@ class Ways:
             for wanted in ask.tier.quantization or worth_trying(ask.model, engine, place.profile):
                 subject = f"{place.pool.profile} {engine.metadata.name} {wanted}"
                 checkpoint = _loadable(ask, place, engine, wanted, subject)
+                if isinstance(checkpoint, Checkpoint):
+                    checkpoint = too_poor(ask, checkpoint, self.world.artifacts, subject) or checkpoint
                 if isinstance(checkpoint, Rejected):
                     yield checkpoint
                 else:

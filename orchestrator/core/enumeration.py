@@ -13,6 +13,7 @@ from orchestrator.core.asks import Ask, allowed, not_connected, wrong_place
 from orchestrator.core.configurations import Option, Place, Ways
 from orchestrator.core.cuts import spanned
 from orchestrator.core.fit import Rejected, Why
+from orchestrator.core.quality import floor_of
 from orchestrator.core.world import Configuration, PoolId, World
 
 MIXED = 16  # replicas more than the demand needs, when it is carried by a mix of ways
@@ -137,7 +138,7 @@ def _alone_s(option: Option) -> float:
 def _asked(ask: Ask) -> tuple[object, ...]:
     """What of a tier decides what can be done in a pool that it may use."""
     tier = ask.tier
-    return ask.model_name, tier.quantization, tier.slo.ttft, tier.slo.tpot, tier.context, ask.workload
+    return ask.model_name, tier.quantization, tier.slo.ttft, tier.slo.tpot, tier.context, floor_of(tier), ask.workload
 
 
 def _kind(site: Site, pool: Pool) -> tuple[object, ...]:

@@ -19,6 +19,7 @@ class Why(StrEnum):
     ENGINE = "engine"  # no engine of the chip runs it
     QUANTIZATION = "quantization"
     CHECKPOINT = "checkpoint"  # nobody publishes it and we do not build it
+    QUALITY = "quality"  # the variant lost more than the tier allows, or nobody measured what it lost
     COUNT = "count"  # chips or nodes
     MEMORY = "memory"
     CONTEXT = "context"

@@ -22,6 +22,7 @@ NEAREST_FIRST = (
     Why.MEMORY,
     Why.CONTEXT,
     Why.COUNT,
+    Why.QUALITY,
     Why.DTYPE,
     Why.CHECKPOINT,
     Why.QUANTIZATION,

@@ -113,6 +113,7 @@ def _manifest(request: BuildRequest, source: ResolvedSource, findings: Findings,
         shape=findings.shape,
         needs=findings.needs,
         quality=findings.quality,
+        weights=findings.weights,
         files=files,
         tools=tool_versions(),
     )

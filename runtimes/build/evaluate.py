@@ -42,20 +42,11 @@ class Reading:
 
 def evaluation_text() -> str:
     """The shipped text: plain prose on everyday topics, English and some Chinese."""
-    return _shipped("evaluation.txt")
+    return resources.files("runtimes.build").joinpath("evaluation.txt").read_text(encoding="utf-8")
 
 
-def calibration_text() -> str:
-    """What is read to set scales by: other text than what a graph is then judged by."""
-    return _shipped("calibration.txt")
-
-
-def _shipped(name: str) -> str:
-    return resources.files("runtimes.build").joinpath(name).read_text(encoding="utf-8")
-
-
-def windows_of(text: str, tokenizer: Path, vocabulary: int, context_tokens: int) -> list[list[int]]:
-    """A text as token ids, in windows of at most `WINDOW_TOKENS`.
+def windows_of(tokenizer: Path, vocabulary: int, context_tokens: int, text: str) -> list[list[int]]:
+    """A shipped text as token ids, in windows of at most `WINDOW_TOKENS`.
 
     Raises:
         Invalid: the tokenizer gives ids outside the vocabulary, or hardly any.
@@ -63,8 +54,8 @@ def windows_of(text: str, tokenizer: Path, vocabulary: int, context_tokens: int)
     ids = Tokenizer.from_file(str(tokenizer)).encode(text, add_special_tokens=False).ids
     if len(ids) < FEWEST_TOKENS or max(ids) >= vocabulary:
         raise Invalid(
-            f"the tokenizer gives {len(ids)} tokens, the highest {max(ids, default=0)}, for the shipped text; "
-            f"the model has {vocabulary} tokens"
+            f"the tokenizer gives {len(ids)} tokens, the highest {max(ids, default=0)}, for a text of {len(text)} "
+            f"letters; the model has {vocabulary} tokens"
         )
     length = min(WINDOW_TOKENS, context_tokens)
     windows = [ids[start : start + length] for start in range(0, len(ids), length)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from runtimes.contract import DecoderShape, Message, Needs, Quality
+from runtimes.contract import DecoderShape, Message, Needs, Quality, WeightFormat
 
 
 class Progress(Protocol):
@@ -34,6 +34,7 @@ class Findings(Message):
     shape: DecoderShape
     needs: Needs
     quality: Quality
+    weights: WeightFormat
 
 
 class Line(Message):

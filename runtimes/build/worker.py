@@ -1,9 +1,8 @@
 """The heavy part of a build, in a process of its own: `python -m runtimes.build.worker FD` with a `Job` on stdin.
 
 A process of its own gives torch's memory back when it ends, keeps the exporters' chatter off the terminal, and dies
-alone. Order: stage the source, read the reference (or reuse its reading), fuse and quantize,
-evaluate with float and with 8-bit caches, measure. Called
-by `runtimes.build.offload`.
+alone. Order: stage the source, read the reference (or reuse its reading), fuse, calibrate and quantize, evaluate with
+float and with 8-bit caches, measure. Called by `runtimes.build.offload`.
 """
 
 from __future__ import annotations
@@ -16,20 +15,13 @@ import traceback
 from pathlib import Path
 
 from runtimes.build.caches import cache_reach, narrow_caches
-from runtimes.build.evaluate import (
-    Advanced,
-    Reading,
-    agreement,
-    calibration_text,
-    evaluation_text,
-    fused_logits,
-    read,
-    windows_of,
-)
+from runtimes.build.evaluate import Advanced, Reading, agreement, evaluation_text, fused_logits, read, windows_of
 from runtimes.build.fuse import GRAPH_FILE, write_fused
 from runtimes.build.job import Findings, Job, Line, Progress
+from runtimes.build.quantize import weight_format
 from runtimes.build.reference import NAME, keep_reading, load_reading, read_reference
 from runtimes.build.staging import TEMPLATE_FILE, TOKENIZER_FILE, Staged, stage
+from runtimes.build.strengths import calibration_text
 from runtimes.contract import DecoderShape, Needs, Quality
 from runtimes.errors import HeadwaterError, Refused
 
@@ -49,14 +41,14 @@ def work(job: Job, progress: Progress) -> Findings:
     staged_folder = scratch / "source"
     staged_folder.mkdir()
     staged = stage(job.kind, Path(job.source), staged_folder, _advanced(progress, "read source"))
-    limits = (staged_folder / TOKENIZER_FILE, staged.shape.vocabulary, staged.shape.context_tokens)
-    windows = windows_of(evaluation_text(), *limits)
+    windows = _windows(staged, evaluation_text())
     reference = _reference(job, staged, windows, scratch, progress)
-    weights_bytes = write_fused(staged_folder, folder, job.bits, _advanced(progress, "quantize"))
+    calibration = _windows(staged, calibration_text())
+    weights_bytes = write_fused(staged_folder, folder, job.bits, calibration, lambda name: _advanced(progress, name))
     graph = folder / GRAPH_FILE
     wide, narrow_graph = read(windows, fused_logits(graph), _advanced(progress, "evaluate")), folder / "narrow.onnx"
     shutil.copyfile(graph, narrow_graph)
-    narrow_caches(narrow_graph, cache_reach(graph, windows_of(calibration_text(), *limits)))
+    narrow_caches(narrow_graph, cache_reach(graph, calibration))
     narrow = read(windows, fused_logits(narrow_graph), _advanced(progress, "evaluate with 8-bit caches"))
     if narrow.perplexity <= MOST_WORSE_NARROW * wide.perplexity:
         narrow_graph.replace(graph)
@@ -76,7 +68,7 @@ def work(job: Job, progress: Progress) -> Findings:
         kv_bytes_per_token=kv_bytes_per_token(shape),
     )
     measured(1, 1)
-    return Findings(shape=shape, needs=needs, quality=quality)
+    return Findings(shape=shape, needs=needs, quality=quality, weights=weight_format(job.bits))
 
 
 def judge(ours: Reading, reference: Reading) -> Quality:
@@ -126,6 +118,10 @@ def _reference(job: Job, staged: Staged, windows: list[list[int]], scratch: Path
     shutil.rmtree(export)
     keep_reading(Path(job.reading), windows, reading)
     return reading
+
+
+def _windows(staged: Staged, text: str) -> list[list[int]]:
+    return windows_of(staged.folder / TOKENIZER_FILE, staged.shape.vocabulary, staged.shape.context_tokens, text)
 
 
 def _resident_bytes(graph: Path) -> int:

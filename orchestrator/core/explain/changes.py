@@ -14,6 +14,7 @@ from orchestrator.api.service import Escalation, ModelService, Tier
 from orchestrator.core.asks import Ask, asks
 from orchestrator.core.enumeration import Enumeration
 from orchestrator.core.fit import time
+from orchestrator.core.quality import floor_of, wanted
 from orchestrator.core.world import TierName, World
 
 RELAXED = (1.25, 1.5, 2.0)  # times an objective
@@ -95,6 +96,9 @@ def _wishes(tier: Tier, service: ModelService, catalog: Catalog, world: World) -
         if quantization not in tier.quantization:
             allowed = (*tier.quantization, quantization)
             yield f"{quantization} allowed", f"quantization {quantization}", _copy(tier, quantization=allowed)
+    floor = floor_of(tier)
+    if floor is not None:
+        yield f"any quality instead of {wanted(floor)}", "quality", _copy(tier, quality=None)
     for field, words in WIDER.items():
         if getattr(tier.where, field) is not None:
             where = tier.where.model_copy(update={field: None})

@@ -17,13 +17,14 @@ from runtimes.build import folders
 from runtimes.build.build import build
 from runtimes.build.cache import BuildRequest, Built, find_built
 from runtimes.build.job import Findings, Job, Progress
-from runtimes.contract import ArtifactManifest, DecoderShape, Needs, Quality
+from runtimes.contract import ArtifactManifest, DecoderShape, Needs, Quality, WeightFormat
 from runtimes.errors import Invalid, Refused
 
 FINDINGS = Findings(
     shape=DecoderShape(layers=1, kv_heads=1, head_dim=2, vocabulary=3, context_tokens=4, eos_token_ids=(2,)),
     needs=Needs(weights_bytes=1, resident_bytes=2, kv_bytes_per_token=16),
     quality=Quality(reference="r", tokens=9, perplexity=2.0, reference_perplexity=1.9, greedy_agreement=0.9),
+    weights=WeightFormat(bits=8, block=32, symmetric=True, head_bits=8),
 )
 
 

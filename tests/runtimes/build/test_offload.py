@@ -47,8 +47,10 @@ def test_a_directory_becomes_a_checked_artifact_and_nothing_reaches_the_terminal
         "read source",
         "export reference",
         "read with reference",
+        "calibrate",
         "quantize",
         "evaluate",
+        "evaluate with 8-bit caches",
         "measure memory",
         "publish",
     ]
