@@ -1,10 +1,15 @@
 """The model families that are built, and what each is called outside.
 
-Data only; imports no build tool. Each family here is exported both ways in the tests and compared. Called by
-`runtimes.build.sources` to refuse early and by `runtimes.build.fuse` to build.
+Data and arithmetic on settings only; imports no build tool. Each family here is compared with transformers token by
+token in the tests; one that is not is not listed. The builders are in `runtimes.build.families`. Called by
+`runtimes.build.directory` to refuse early, by `runtimes.build.staging` and by `runtimes.build.fuse`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+BEFORE_LONG = "original_max_position_embeddings"
 
 # Hugging Face architecture -> class of onnxruntime-genai's model builder
 BUILDERS = {
@@ -12,4 +17,23 @@ BUILDERS = {
     "MistralForCausalLM": "MistralModel",
     "Qwen2ForCausalLM": "QwenModel",
     "Qwen3ForCausalLM": "Qwen3Model",
+    "Gemma2ForCausalLM": "Gemma2Model",
+    "Gemma3ForCausalLM": "Gemma3Model",
+    "Phi3ForCausalLM": "Phi3MiniModel",
+    "SmolLM3ForCausalLM": "SmolLM3Model",
+    "Ernie4_5ForCausalLM": "ErnieModel",
+    "GlmForCausalLM": "ChatGLMModel",
+    "GraniteForCausalLM": "GraniteModel",
 }
+
+
+def context_key(settings: Mapping[str, object]) -> str:
+    """The key of `config.json` that says how long a text may be.
+
+    Rotary positions of the kind longrope change for every token once a text outgrows the second of the two, also for
+    tokens whose keys are kept; so the context ends there.
+    """
+    scaling = settings.get("rope_scaling")
+    if isinstance(scaling, Mapping) and "short_factor" in scaling and settings.get(BEFORE_LONG):
+        return BEFORE_LONG
+    return "max_position_embeddings"

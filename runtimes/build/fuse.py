@@ -1,6 +1,6 @@
 """A Hugging Face directory to the fused, quantized decoder graph that the edge engine runs.
 
-The graph comes from onnxruntime-genai's model builder in float32: GroupQueryAttention with past and present sharing one
+The graph comes in float32 from `runtimes.build.families`: GroupQueryAttention with past and present sharing one
 buffer, and logits of the last position only, so that a prompt does not pay for the head at every token. Every matrix,
 the head included, then becomes MatMulNBits (block 32, accuracy level 4, symmetric) of 4 or 8 bits; the embedding table
 becomes 8-bit blocks that are looked up, never multiplied. What the graph is worth is measured in
@@ -14,16 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir
-import torch
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, DefaultWeightOnlyQuantizer
 from onnxruntime.quantization.quant_utils import QuantFormat
-from onnxruntime_genai.models import builders
-from transformers import AutoConfig
 
-from runtimes.build.architectures import BUILDERS
+from runtimes.build.families import fused_float32
 
 GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.onnx.data"
@@ -49,7 +45,7 @@ def write_fused(source: Path, folder: Path, bits: int, advanced: Advanced) -> in
     Returns:
         Bytes read for every decoded token: quantized weights, scales, norms and head.
     """
-    model = _fused_float32(source, folder)
+    model = fused_float32(source, folder)
     _quantize_matrices(model.graph, bits, advanced)
     _quantize_embedding(model.graph)
     weights_bytes = sum(len(tensor.raw_data) for tensor in _read_per_token(model.graph))
@@ -80,19 +76,6 @@ def write_unpruned(folder: Path, graph_file: str) -> Path:
     path = folder / graph_file
     path.write_bytes(model.SerializeToString())
     return path
-
-
-def _fused_float32(source: Path, folder: Path) -> ModelProto:
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    builder = getattr(builders, BUILDERS[config.architectures[0]])
-    options = {"hf_token": "false", "hf_remote": False, "shared_embeddings": False, "prune_lm_head": True}
-    float32 = onnx_ir.DataType.FLOAT
-    with torch.no_grad():
-        fused = builder(config, float32, float32, "cpu", str(folder), options)
-        fused.make_model(str(source))
-        fused.model.graph.sort()
-        proto: ModelProto = onnx_ir.to_proto(fused.model)
-    return proto
 
 
 def _quantize_matrices(graph: GraphProto, least_bits: int, advanced: Advanced) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtimes.build.architectures import context_key
 from runtimes.build.directory import Json, check_config, read_json, used_files
 from runtimes.build.gguf_file import read_gguf
 from runtimes.build.gguf_tokenizer import special_tokens, write_tokenizer
@@ -76,7 +77,7 @@ def _shape(config: Json, start: str, end: str, end_ids: tuple[int, ...]) -> Deco
         kv_heads=_positive(config, "num_key_value_heads") if "num_key_value_heads" in config else heads,
         head_dim=head_dim,
         vocabulary=_positive(config, "vocab_size"),
-        context_tokens=_positive(config, "max_position_embeddings"),
+        context_tokens=_positive(config, context_key(config)),
         eos_token_ids=end_ids,
         bos_token=start,
         eos_token=end,
