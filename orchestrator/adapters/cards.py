@@ -19,11 +19,11 @@ from orchestrator.adapters.imports.gguf import read_gguf_model
 from orchestrator.adapters.imports.look import Found, look_into
 from orchestrator.api.model import Model
 from orchestrator.errors import HeadwaterError, Invalid, Refused, Unavailable
+from runtimes.build.architectures import FROM_GGUF
 from runtimes.build.directory import check_directory
 from runtimes.build.gguf_file import read_gguf
 from runtimes.build.sources import HUB, ResolvedSource, resolve_source
 
-GGUF_FAMILIES = ("llama", "qwen2", "qwen3")  # a Mistral or SmolLM file calls itself llama
 LONGEST_NAME, DIGEST_DIGITS = 48, 8
 SIXTEEN_BITS = "bf16"  # what the edge build makes of a GGUF file before it quantizes
 
@@ -69,11 +69,11 @@ def _buildable(found: ResolvedSource) -> Found:
         return look_into(found.path)
     header = read_gguf(found.path)
     family = header.text("general.architecture")
-    if family not in GGUF_FAMILIES:
-        known = ", ".join(GGUF_FAMILIES)
+    if family not in FROM_GGUF:
+        known = ", ".join(FROM_GGUF)
         raise Refused(f"architecture {shown(family) or 'unnamed'} is not built for the edge; these are: {known}")
     if header.number(f"{family}.expert_count", 0):
-        raise Refused(f"a mixture of experts cannot be built for the edge; dense {', '.join(GGUF_FAMILIES)} models can")
+        raise Refused(f"a mixture of experts cannot be built for the edge; dense {', '.join(FROM_GGUF)} models can")
     header.check_convertible()
     return Found(found.name, gguf=read_gguf_model(found.path))
 

@@ -1,8 +1,9 @@
 """The model families that are built, and what each is called outside.
 
 Data and arithmetic on settings only; imports no build tool. Each family here is compared with transformers token by
-token in the tests; one that is not is not listed. The builders are in `runtimes.build.families`. Called by
-`runtimes.build.directory` to refuse early, by `runtimes.build.staging` and by `runtimes.build.fuse`.
+token in the tests; one that is not is not listed. The builders are in `runtimes.build.families`, the rewriting in
+`runtimes.build.equivalents`. Called by both, by `runtimes.build.directory` to refuse early, and by
+`runtimes.build.staging`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ BUILDERS = {
     "GlmForCausalLM": "ChatGLMModel",
     "GraniteForCausalLM": "GraniteModel",
 }
+
+# families rewritten as one of those above before they are built
+WRITTEN_AS = {"MiniCPMForCausalLM": "GraniteForCausalLM", "InternLM2ForCausalLM": "LlamaForCausalLM"}
+
+# architecture of a GGUF file -> Hugging Face architecture; a Mistral or SmolLM file calls itself llama
+FROM_GGUF = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+
+BUILT = (*BUILDERS, *WRITTEN_AS)
 
 
 def context_key(settings: Mapping[str, object]) -> str:

@@ -98,10 +98,11 @@ def fused_float32(source: Path, folder: Path) -> ModelProto:
         folder: where the builder may write.
 
     Raises:
-        Refused: the model's attention or positions are of a kind that the graph cannot express.
+        Refused: the model looks ahead of a token too.
     """
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    _check(config)
+    if getattr(config, "use_bidirectional_attention", False):
+        raise Refused("config.json: use_bidirectional_attention; only models that look back alone are built")
     name = BUILDERS[config.architectures[0]]
     made = OWN.get(name) or type(name, (Exact, getattr(builders, name)), {})
     options = {"hf_token": "false", "hf_remote": False, "shared_embeddings": False, "prune_lm_head": True}
@@ -120,20 +121,10 @@ def rotary_tables(config: PretrainedConfig) -> tuple[torch.Tensor, torch.Tensor]
     Returns:
         Two tensors of shape [context, rotated numbers of a head / 2], with the attention factor of the scaling.
     """
-    frequencies, factor = ROPE_INIT_FUNCTIONS[_scaling(config)](config, torch.device("cpu"))
+    scaling = getattr(config, "rope_scaling", None) or {}
+    # The kinds dynamic and longrope have other tables beyond the context that is built, which ends before.
+    find_frequencies = ROPE_INIT_FUNCTIONS[scaling.get("rope_type", scaling.get("type", "default"))]
+    frequencies, factor = find_frequencies(config, torch.device("cpu"))
     positions = torch.arange(getattr(config, context_key(config.to_dict())), dtype=torch.float32)
     angles = torch.outer(positions, frequencies)
     return angles.cos() * factor, angles.sin() * factor
-
-
-def _check(config: PretrainedConfig) -> None:
-    if getattr(config, "use_bidirectional_attention", False):
-        raise Refused("config.json: use_bidirectional_attention; only models that look back alone are built")
-    kinds = sorted(set(ROPE_INIT_FUNCTIONS) - {"dynamic"})  # its table changes with the length of the text
-    if (kind := _scaling(config)) not in kinds:
-        raise Refused(f"config.json: rope_scaling {str(kind)[:40]} cannot be built; these can: {', '.join(kinds)}")
-
-
-def _scaling(config: PretrainedConfig) -> str:
-    scaling = getattr(config, "rope_scaling", None) or {}
-    return str(scaling.get("rope_type", scaling.get("type", "default")))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runtimes.build.architectures import context_key
 from runtimes.build.directory import Json, check_config, read_json, used_files
+from runtimes.build.equivalents import write_equivalent
 from runtimes.build.gguf_file import read_gguf
 from runtimes.build.gguf_tokenizer import special_tokens, write_tokenizer
 from runtimes.build.gguf_weights import write_directory
@@ -61,6 +62,7 @@ def stage(kind: str, path: Path, folder: Path, advanced: Callable[[int, int], No
             (folder / file.name).symlink_to(file.resolve())
         config = read_json(folder / "config.json")
         check_config(config, path.name)
+        config = write_equivalent(config, folder)
         start, end, end_ids = _special_tokens(folder, config)
         template = _template(folder)
         advanced(1, 1)

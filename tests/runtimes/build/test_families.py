@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,11 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from runtimes.build.architectures import BUILDERS
+from runtimes.build.architectures import BUILT
 from runtimes.build.families import fused_float32
 from runtimes.build.job import Job
 from runtimes.build.staging import stage
@@ -24,7 +27,7 @@ from runtimes.build.worker import work
 from runtimes.contract import ArtifactManifest, DecoderShape, Needs, Quality, Source
 from runtimes.edge.artifact import Artifact
 from runtimes.edge.session import Session
-from runtimes.errors import Refused
+from runtimes.errors import Invalid, Refused
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer and the exporters warn at every build
 
@@ -53,16 +56,58 @@ OLD = {"original_max_position_embeddings": 32}
 GEMMA = {"head_dim": 32, "query_pre_attn_scalar": 24, **WINDOW}
 
 
+def as_minicpm(weights: dict[str, torch.Tensor], config: dict[str, object]) -> dict[str, object]:
+    """A Llama's weights with MiniCPM's factors taken out of them, as the published conversion puts them in."""
+    factors = {"embed_tokens": 1 / 12, "o_proj": 3**0.5 / 1.4, "down_proj": 3**0.5 / 1.4, "lm_head": 64 / 16}
+    for name, weight in weights.items():
+        weight.mul_(math.prod(factor for part, factor in factors.items() if part in name))
+    mine = {"scale_emb": 12, "scale_depth": 1.4, "dim_model_base": 16, "auto_map": {"AutoModelForCausalLM": "m.M"}}
+    return {**config, "architectures": ["MiniCPMForCausalLM"], "model_type": "minicpm", **mine}
+
+
+def as_internlm2(weights: dict[str, torch.Tensor], config: dict[str, object]) -> dict[str, object]:
+    """A Llama's weights under InternLM2's names: of two key heads each with its two queries, key and value together."""
+    for layer in range(3):
+        for ending in ("weight", "bias"):
+            q, k, v = (weights.pop(f"model.layers.{layer}.self_attn.{part}_proj.{ending}") for part in "qkv")
+            rows = [q[:32], k[:16], v[:16], q[32:], k[16:], v[16:]]
+            weights[f"model.layers.{layer}.attention.wqkv.{ending}"] = torch.cat(rows)
+    names = {
+        "self_attn.o_proj": "attention.wo",
+        "mlp.gate_proj": "feed_forward.w1",
+        "mlp.down_proj": "feed_forward.w2",
+        "mlp.up_proj": "feed_forward.w3",
+        "input_layernorm": "attention_norm",
+        "post_attention_layernorm": "ffn_norm",
+        "embed_tokens": "tok_embeddings",
+        "lm_head": "output",
+    }
+    for name in list(weights):
+        found = next((part for part in names if part in name), None)
+        if found:
+            weights[name.replace(found, names[found])] = weights.pop(name)
+    more = {"architectures": ["InternLM2ForCausalLM"], "model_type": "internlm2", "bias": True}
+    return {key: value for key, value in config.items() if key != "attention_bias"} | more
+
+
 @dataclass(frozen=True)
 class Family:
-    """A tiny model: its type in transformers, and what differs from the settings that all have."""
+    """A tiny model.
+
+    Attributes:
+        kind: its type in transformers.
+        settings: what differs from the settings that all have.
+        published: rewrites weights and settings as another family's checkpoint that must give the same answers.
+    """
 
     kind: str
     settings: dict[str, object]
+    published: Callable[[dict[str, torch.Tensor], dict[str, object]], dict[str, object]] | None = None
 
 
 FAMILIES = {
     "llama, positions scaled linearly": Family("llama", scaled("linear")),
+    "llama, positions scaled beyond its context": Family("llama", scaled("dynamic")),
     "llama 3": Family("llama", scaled("llama3", low_freq_factor=1.0, high_freq_factor=4.0, **OLD)),
     "llama, yarn": Family("llama", scaled("yarn", **OLD)),
     "mistral with a window": Family("mistral", WINDOW),
@@ -89,9 +134,11 @@ FAMILIES = {
             "logits_scaling": 0.5,
         },
     ),
+    "minicpm": Family("llama", {}, as_minicpm),
+    "internlm 2": Family("llama", {"attention_bias": True}, as_internlm2),
 }
 # llama, mistral and qwen are built in 8 bits in test_worker
-QUANTIZED = ("gemma 2", "gemma 3", "phi 4 mini", "smollm 3", "ernie 4.5", "glm", "granite")
+QUANTIZED = ("gemma 2", "gemma 3", "phi 4 mini", "smollm 3", "ernie 4.5", "glm", "granite", "minicpm", "internlm 2")
 
 
 class Tiny(NamedTuple):
@@ -147,8 +194,22 @@ def write_model(family: Family, folder: Path, tokenizer: Path) -> PreTrainedMode
             if weight.ndim == 1:
                 weight.add_(0.2 * torch.randn_like(weight))
     model.save_pretrained(folder)
+    if family.published:
+        write_published(family.published, folder)
     (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())
     return model
+
+
+def write_published(published: Callable[..., dict[str, object]], folder: Path) -> None:
+    """Writes a saved model anew, in two files."""
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    config = published(weights, json.loads((folder / "config.json").read_text()))
+    (folder / "config.json").write_text(json.dumps(config))
+    places = {name: f"model-{1 + place % 2}.safetensors" for place, name in enumerate(weights)}
+    for file in set(places.values()):
+        save_file({name: weights[name] for name in places if places[name] == file}, folder / file, {"format": "pt"})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
 
 
 def session_of(folder: Path, shape: DecoderShape, slots: int = 2) -> Session:
@@ -238,11 +299,44 @@ class Silent:
         assert 0 <= done <= total
 
 
-def test_every_family_that_is_listed_is_compared():
-    compared = {AutoConfig.for_model(family.kind).model_type for family in FAMILIES.values()}
-    names = {name.removesuffix("ForCausalLM").lower().replace("gemma3", "gemma3_text") for name in BUILDERS}
+def test_every_family_that_is_listed_is_compared(tiny):
+    configs = [json.loads((tiny(name).folder / "config.json").read_text()) for name in FAMILIES]
 
-    assert names == compared
+    assert {config["architectures"][0] for config in configs} == set(BUILT)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        pytest.param("minicpm", {"num_experts": 8}, Refused("num_experts of MiniCPM cannot be built"), id="experts"),
+        pytest.param("minicpm", {"scale_emb": "12"}, Invalid("scale_emb must be a positive number"), id="text"),
+        pytest.param(
+            "minicpm",
+            {"rope_scaling": {"original_max_position_embeddings": 64}},
+            Refused("only up to the context it was trained with"),
+            id="a longer context",
+        ),
+        pytest.param("internlm 2", {"num_key_value_heads": 3}, Invalid("not a multiple of 9 heads"), id="heads"),
+    ],
+)
+def test_what_an_equivalent_lacks_is_refused(name, changes, expected, tiny, tmp_path):
+    source, staged = tmp_path / "source", tmp_path / "staged"
+    shutil.copytree(tiny(name).folder, source)
+    staged.mkdir()
+    config = json.loads((source / "config.json").read_text()) | changes
+    (source / "config.json").write_text(json.dumps(config))
+
+    with pytest.raises(type(expected), match=str(expected)):
+        stage("directory", source, staged, lambda *_: None)
+
+
+def test_rewriting_a_checkpoint_leaves_the_source_as_it_was(tiny, tmp_path):
+    source = tiny("internlm 2").folder
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+
+    stage("directory", source, tmp_path, lambda *_: None)
+
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
 
 
 def test_longrope_ends_the_context_where_its_long_factors_would_begin(tiny, tmp_path):
@@ -253,9 +347,9 @@ def test_longrope_ends_the_context_where_its_long_factors_would_begin(tiny, tmp_
     assert staged.shape.context_tokens == 64
 
 
-def test_positions_that_change_with_the_length_of_the_text_are_refused(tiny, tmp_path):
-    config = tiny("qwen 3").model.config.to_dict() | {"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}
+def test_a_model_that_looks_ahead_is_refused(tiny, tmp_path):
+    config = tiny("gemma 3").model.config.to_dict() | {"use_bidirectional_attention": True}
     (tmp_path / "config.json").write_text(json.dumps(config))
 
-    with pytest.raises(Refused, match="rope_scaling dynamic cannot be built; these can: default, linear"):
+    with pytest.raises(Refused, match="use_bidirectional_attention"):
         fused_float32(tmp_path, tmp_path)
