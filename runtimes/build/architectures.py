@@ -18,6 +18,7 @@ BUILDERS = {
     "MistralForCausalLM": "MistralModel",
     "Qwen2ForCausalLM": "QwenModel",
     "Qwen3ForCausalLM": "Qwen3Model",
+    "GemmaForCausalLM": "GemmaModel",
     "Gemma2ForCausalLM": "Gemma2Model",
     "Gemma3ForCausalLM": "Gemma3Model",
     "Phi3ForCausalLM": "Phi3MiniModel",
@@ -25,6 +26,7 @@ BUILDERS = {
     "Ernie4_5ForCausalLM": "ErnieModel",
     "GlmForCausalLM": "ChatGLMModel",
     "GraniteForCausalLM": "GraniteModel",
+    "OlmoForCausalLM": "OLMoModel",
 }
 
 # families rewritten as one of those above before they are built

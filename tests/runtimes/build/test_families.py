@@ -113,6 +113,7 @@ FAMILIES = {
     "mistral with a window": Family("mistral", WINDOW),
     "qwen 2, windows in later layers": Family("qwen2", {"use_sliding_window": True, "max_window_layers": 1, **WINDOW}),
     "qwen 3": Family("qwen3", {}),
+    "gemma": Family("gemma", {"head_dim": 32, "hidden_act": "gelu", "hidden_activation": "gelu_pytorch_tanh"}),
     "gemma 2": Family("gemma2", {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0, **GEMMA}),
     "gemma 3": Family("gemma3_text", {"rope_local_base_freq": 99.0, "sliding_window_pattern": 2, **GEMMA}),
     "gemma 3, scaled": Family(
@@ -134,11 +135,24 @@ FAMILIES = {
             "logits_scaling": 0.5,
         },
     ),
+    "olmo": Family("olmo", {"head_dim": None}),
     "minicpm": Family("llama", {}, as_minicpm),
     "internlm 2": Family("llama", {"attention_bias": True}, as_internlm2),
 }
 # llama, mistral and qwen are built in 8 bits in test_worker
-QUANTIZED = ("gemma 2", "gemma 3", "phi 4 mini", "smollm 3", "ernie 4.5", "glm", "granite", "minicpm", "internlm 2")
+QUANTIZED = (
+    "gemma",
+    "olmo",
+    "gemma 2",
+    "gemma 3",
+    "phi 4 mini",
+    "smollm 3",
+    "ernie 4.5",
+    "glm",
+    "granite",
+    "minicpm",
+    "internlm 2",
+)
 
 
 class Tiny(NamedTuple):
