@@ -26,7 +26,6 @@ BUILDERS = {
     "Ernie4_5ForCausalLM": "ErnieModel",
     "GlmForCausalLM": "ChatGLMModel",
     "GraniteForCausalLM": "GraniteModel",
-    "OlmoForCausalLM": "OLMoModel",
 }
 
 # families rewritten as one of those above before they are built

@@ -22,7 +22,6 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from runtimes.build.architectures import BUILDERS, context_key
 from runtimes.errors import Refused
 
-OLMO_EPSILON = 1e-5  # written in its code, in no configuration
 NO_WINDOW = -1  # how GroupQueryAttention is told to look at everything before
 
 
@@ -97,17 +96,7 @@ class Glm(Exact, builders.ChatGLMModel):  # type: ignore[misc]  # same
         self.rope_attrs["rotary_embedding_dim"] = int(self.head_size * config.partial_rotary_factor)
 
 
-class Olmo(Exact, builders.OLMoModel):  # type: ignore[misc]  # same
-    """OLMo, which centres before it norms; the builder takes it for a norm by the root mean square."""
-
-    def __init__(self, config: PretrainedConfig, *others: object) -> None:
-        if config.clip_qkv is not None:
-            raise Refused("config.json: clip_qkv cannot be built")
-        super().__init__(config, *others)
-        self.layernorm_attrs |= {"simple": False, "epsilon": OLMO_EPSILON}
-
-
-OWN = {"GemmaModel": Gemma, "OLMoModel": Olmo, "Gemma2Model": Gemma2, "Gemma3Model": Gemma3, "ChatGLMModel": Glm}
+OWN = {"GemmaModel": Gemma, "Gemma2Model": Gemma2, "Gemma3Model": Gemma3, "ChatGLMModel": Glm}
 
 
 def fused_float32(source: Path, folder: Path) -> ModelProto:

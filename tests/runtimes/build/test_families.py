@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from orchestrator.adapters.cards import card_from_source
 from runtimes.build.architectures import BUILT
 from runtimes.build.families import fused_float32
 from runtimes.build.job import Job
@@ -135,14 +136,12 @@ FAMILIES = {
             "logits_scaling": 0.5,
         },
     ),
-    "olmo": Family("olmo", {"head_dim": None}),
     "minicpm": Family("llama", {}, as_minicpm),
     "internlm 2": Family("llama", {"attention_bias": True}, as_internlm2),
 }
 # llama, mistral and qwen are built in 8 bits in test_worker
 QUANTIZED = (
     "gemma",
-    "olmo",
     "gemma 2",
     "gemma 3",
     "phi 4 mini",
@@ -317,6 +316,18 @@ def test_every_family_that_is_listed_is_compared(tiny):
     configs = [json.loads((tiny(name).folder / "config.json").read_text()) for name in FAMILIES]
 
     assert {config["architectures"][0] for config in configs} == set(BUILT)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_that_is_built_can_be_planned_from_its_folder(name, tiny, tmp_path):
+    folder = tiny(name).folder
+    staged = stage("directory", folder, tmp_path, lambda *_: None)
+
+    found = card_from_source(str(folder), "MIT", tmp_path).spec
+
+    assert sum(layers.count for layers in found.architecture.layers) == staged.shape.layers
+    assert {layers.grouped.head_dim for layers in found.architecture.layers} == {staged.shape.head_dim}
+    assert (found.context, found.architecture.vocabulary) == (staged.shape.context_tokens, staged.shape.vocabulary)
 
 
 @pytest.mark.parametrize(
