@@ -70,10 +70,10 @@ def read_reference(
     return read(windows, logits, advanced("read with reference"))
 
 
-def _attention(source: Path) -> str:
-    """How transformers is to compute attention: its usual way leaves out the softcap of Gemma 2."""
+def _attention(source: Path) -> str | None:
+    """How transformers is to compute attention: its usual way (None) leaves out the softcap of Gemma 2."""
     config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    return "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
+    return "eager" if getattr(config, "attn_logit_softcapping", None) else None
 
 
 def load_reading(path: Path, windows: Sequence[list[int]]) -> Reading | None:
