@@ -28,6 +28,16 @@ BUILDERS = {
     "GraniteForCausalLM": "GraniteModel",
 }
 
+# numbers of a head where `config.json` leaves them out; in all other families the width is divided by the heads
+HEAD_DIM = {
+    "Qwen3ForCausalLM": 128,
+    "GemmaForCausalLM": 256,
+    "Gemma2ForCausalLM": 256,
+    "Gemma3ForCausalLM": 256,
+    "Ernie4_5ForCausalLM": 128,
+    "GlmForCausalLM": 128,
+}
+
 # families rewritten as one of those above before they are built
 WRITTEN_AS = {"MiniCPMForCausalLM": "GraniteForCausalLM", "InternLM2ForCausalLM": "LlamaForCausalLM"}
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtimes.build.architectures import context_key
+from runtimes.build.architectures import HEAD_DIM, context_key
 from runtimes.build.directory import Json, check_config, read_json, used_files
 from runtimes.build.equivalents import write_equivalent
 from runtimes.build.gguf_file import read_gguf
@@ -71,7 +71,9 @@ def stage(kind: str, path: Path, folder: Path, advanced: Callable[[int, int], No
 
 def _shape(config: Json, start: str, end: str, end_ids: tuple[int, ...]) -> DecoderShape:
     heads = _positive(config, "num_attention_heads")
-    head_dim = config.get("head_dim") or _positive(config, "hidden_size") // heads
+    names = config.get("architectures")
+    family = str(names[0]) if isinstance(names, list) and names else ""
+    head_dim = config.get("head_dim", HEAD_DIM.get(family)) or _positive(config, "hidden_size") // heads
     if not isinstance(head_dim, int):
         raise Invalid("config.json: head_dim must be a whole number")
     return DecoderShape(

@@ -364,6 +364,21 @@ def test_rewriting_a_checkpoint_leaves_the_source_as_it_was(tiny, tmp_path):
     assert {path.name: path.read_bytes() for path in source.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", [name for name in FAMILIES if not FAMILIES[name].published])
+def test_a_head_that_the_config_leaves_out_is_as_wide_as_in_transformers(name, tiny, tmp_path):
+    config = json.loads((tiny(name).folder / "config.json").read_text())
+    config.pop("head_dim", None)
+    meant = AutoConfig.for_model(**config)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "staged").mkdir()
+    (tmp_path / "source" / "config.json").write_text(json.dumps(config))
+
+    staged = stage("directory", tmp_path / "source", tmp_path / "staged", lambda *_: None)
+
+    width = meant.hidden_size // meant.num_attention_heads
+    assert staged.shape.head_dim == (getattr(meant, "head_dim", None) or width)
+
+
 def test_longrope_ends_the_context_where_its_long_factors_would_begin(tiny, tmp_path):
     source = tiny("phi 4 mini").folder
     staged = stage("directory", source, tmp_path, lambda *_: None)
