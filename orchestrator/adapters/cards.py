@@ -8,6 +8,7 @@ Called by `orchestrator.offline` for tiers that give a source instead of a name.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from orchestrator.adapters.imports.gguf import read_gguf_model
 from orchestrator.adapters.imports.look import Found, look_into
 from orchestrator.api.model import Model
 from orchestrator.errors import HeadwaterError, Invalid, Refused, Unavailable
+from runtimes.build.architectures import FROM_GGUF, context_key
 from runtimes.build.directory import check_directory
 from runtimes.build.gguf_file import read_gguf
 from runtimes.build.sources import HUB, ResolvedSource, resolve_source
 
-GGUF_FAMILIES = ("llama", "qwen2", "qwen3")  # a Mistral or SmolLM file calls itself llama
 LONGEST_NAME, DIGEST_DIGITS = 48, 8
 SIXTEEN_BITS = "bf16"  # what the edge build makes of a GGUF file before it quantizes
 
@@ -42,7 +43,8 @@ def card_from_source(source: str, licence: str, store: Path) -> Model:
     """
     try:
         found = resolve_source(source, store)
-        read = described(_buildable(found))
+        source_files = _buildable(found)
+        read = described(source_files)
         spec: dict[str, Any] = {
             "organisation": "unknown",
             "licence": {"spdx": licence, "status": "unverified", "note": "as stated beside the source"},
@@ -50,6 +52,7 @@ def card_from_source(source: str, licence: str, store: Path) -> Model:
         }
         if found.kind == "gguf":
             spec |= {"native": SIXTEEN_BITS, "native_format": "plain"}
+        spec |= _built_context(source_files.config or {})
         return Model.model_validate(card_of(read, _name(found, licence), spec))
     except ValidationError as exc:
         raise Invalid(f"source {source}: {first_problem(exc)}") from exc
@@ -69,13 +72,19 @@ def _buildable(found: ResolvedSource) -> Found:
         return look_into(found.path)
     header = read_gguf(found.path)
     family = header.text("general.architecture")
-    if family not in GGUF_FAMILIES:
-        known = ", ".join(GGUF_FAMILIES)
+    if family not in FROM_GGUF:
+        known = ", ".join(FROM_GGUF)
         raise Refused(f"architecture {shown(family) or 'unnamed'} is not built for the edge; these are: {known}")
     if header.number(f"{family}.expert_count", 0):
-        raise Refused(f"a mixture of experts cannot be built for the edge; dense {', '.join(GGUF_FAMILIES)} models can")
+        raise Refused(f"a mixture of experts cannot be built for the edge; dense {', '.join(FROM_GGUF)} models can")
     header.check_convertible()
     return Found(found.name, gguf=read_gguf_model(found.path))
+
+
+def _built_context(config: Mapping[str, Any]) -> dict[str, int]:
+    """The context of the artifact, where the build ends it before the model does."""
+    key = context_key(config)
+    return {} if key == "max_position_embeddings" else {"context": config[key]}
 
 
 def _name(found: ResolvedSource, licence: str) -> str:

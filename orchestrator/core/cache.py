@@ -95,7 +95,13 @@ def state_bytes_per_sequence(a: Architecture, bytes_per_number: float = 2) -> in
 
 
 def sequence_bytes(
-    a: Architecture, tokens: float, bytes_per_number: float, *, tensor: int = 1, read: bool = False
+    a: Architecture,
+    tokens: float,
+    bytes_per_number: float,
+    *,
+    tensor: int = 1,
+    read: bool = False,
+    slides: bool = True,
 ) -> float:
     """Bytes that one tensor rank holds for one sequence of this length, all layers.
 
@@ -105,10 +111,11 @@ def sequence_bytes(
         bytes_per_number: of the cache's type.
         tensor: ranks that divide heads among them; what has one head for all is repeated on each.
         read: count what one decode step reads, where sparse attention leaves most of the cache alone.
+        slides: the engine gives back what a window has left behind; the edge engine keeps it.
     """
     total = 0.0
     for k in kept(a):
-        seen = min(tokens, k.window) if k.window else tokens
+        seen = min(tokens, k.window) if k.window and slides else tokens
         attended = min(seen, k.attended) if read and k.attended else seen
         per_layer = attended * k.numbers_per_token * bytes_per_number + k.state_bytes
         total += k.count * (per_layer / min(tensor, k.parts) + tokens * k.index_bytes_per_token)

@@ -124,7 +124,7 @@ def edge_memory(
     if needs:
         kv_cache = sequences * context_tokens * needs.kv_bytes_per_token
     else:
-        kv_cache = math.ceil(sequences * sequence_bytes(a, context_tokens, STORAGE[quantization].kv))
+        kv_cache = math.ceil(sequences * sequence_bytes(a, context_tokens, STORAGE[quantization].kv, slides=False))
     logits = (sequences + 1) * a.vocabulary * 4
     activations = BOARD_TOKENS * a.hidden_size * ACTIVATION_NUMBERS * 4 + logits
     if needs:

@@ -10,7 +10,7 @@ import json
 import math
 from pathlib import Path
 
-from runtimes.build.architectures import BUILDERS
+from runtimes.build.architectures import BUILT
 from runtimes.errors import Invalid, Refused
 
 SETTINGS_FILES = (
@@ -63,8 +63,8 @@ def check_config(config: Json, name: str) -> None:
     """Refuses architectures that are not built here, and checkpoints that are quantized already."""
     architectures = config.get("architectures")
     found = architectures[0] if isinstance(architectures, list) and architectures else "none"
-    if found not in BUILDERS:
-        raise Refused(f"{name}: architecture {str(found)[:80]} cannot be built; these can: {', '.join(BUILDERS)}")
+    if found not in BUILT:
+        raise Refused(f"{name}: architecture {str(found)[:80]} cannot be built; these can: {', '.join(BUILT)}")
     if config.get("quantization_config"):
         raise Refused(f"{name}: its weights are quantized already; give the float weights")
 

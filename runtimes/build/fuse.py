@@ -1,6 +1,6 @@
 """A Hugging Face directory to the fused, quantized decoder graph that the edge engine runs.
 
-The graph comes from onnxruntime-genai's model builder in float32: GroupQueryAttention with past and present sharing one
+The graph comes in float32 from `runtimes.build.families`: GroupQueryAttention with past and present sharing one
 buffer, and logits where they are asked for, so that a prompt does not pay for the head at every token. Its matrices are
 quantized in `runtimes.build.quantize`, and what the graph is worth is measured in
 `runtimes.build.evaluate`. Called by `runtimes.build.worker`.
@@ -12,13 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx
-import onnx_ir
-import torch
-from onnx import ModelProto
-from onnxruntime_genai.models import builders
-from transformers import AutoConfig
 
-from runtimes.build.architectures import BUILDERS
+from runtimes.build.families import fused_float32
 from runtimes.build.joined import join_gates
 from runtimes.build.quantize import SENSITIVE_BITS, quantize_embedding, quantize_matrices, read_per_token
 from runtimes.build.scored import score_where_asked
@@ -45,7 +40,7 @@ def write_fused(
     Returns:
         Bytes read for every decoded token: quantized weights, scales, norms and head.
     """
-    model = _fused_float32(source, folder)
+    model = fused_float32(source, folder)
     score_where_asked(model.graph)
     narrow = bits < SENSITIVE_BITS
     strengths = input_strengths(model, windows, folder, advanced("calibrate")) if narrow else {}
@@ -62,16 +57,3 @@ def write_fused(
         size_threshold=1024,
     )
     return weights_bytes
-
-
-def _fused_float32(source: Path, folder: Path) -> ModelProto:
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    builder = getattr(builders, BUILDERS[config.architectures[0]])
-    options = {"hf_token": "false", "hf_remote": False, "shared_embeddings": False, "prune_lm_head": True}
-    float32 = onnx_ir.DataType.FLOAT
-    with torch.no_grad():
-        fused = builder(config, float32, float32, "cpu", str(folder), options)
-        fused.make_model(str(source))
-        fused.model.graph.sort()
-        proto: ModelProto = onnx_ir.to_proto(fused.model)
-    return proto

@@ -17,11 +17,11 @@ from gguf.constants import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
+from runtimes.build.architectures import FROM_GGUF
 from runtimes.build.ggml_types import TENSOR_TYPES
 from runtimes.build.gguf_file import GgufFile, GgufTensor
 from runtimes.errors import Invalid, Refused
 
-ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 OUTSIDE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 INSIDE = {
     "attn_norm": "input_layernorm",
@@ -47,8 +47,8 @@ def architecture_of(gguf: GgufFile) -> str:
         Refused: with the architecture found and those that work.
     """
     found = gguf.text("general.architecture")
-    if found not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
+    if found not in FROM_GGUF:
+        known = ", ".join(FROM_GGUF)
         raise Refused(
             f"{gguf.path.name}: architecture {found or 'unnamed'} cannot be converted from GGUF; these can: {known}"
         )
@@ -84,7 +84,7 @@ def settings_of(gguf: GgufFile) -> Settings:
     if embedding is None:
         raise Invalid(f"{gguf.path.name} has no tensor token_embd.weight")
     return settings | {
-        "architectures": [ARCHITECTURES[kind]],
+        "architectures": [FROM_GGUF[kind]],
         "model_type": kind,
         "num_key_value_heads": _count(gguf, f"{kind}.attention.head_count_kv", heads),
         "head_dim": head_dim,

@@ -16,13 +16,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from optimum.exporters.onnx import onnx_export_from_model
+from optimum.exporters.onnx.model_configs import LlamaOnnxConfig, register_tasks_manager_onnx
 from optimum.onnxruntime import ORTModelForCausalLM
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from runtimes.build.evaluate import Advanced, Logits, Reading, read
 from runtimes.errors import Invalid
 
 NAME = "optimum ORTModelForCausalLM, unfused float32"
+
+# optimum does not list this family; its inputs and outputs are those of a Llama
+register_tasks_manager_onnx("ernie4_5", "text-generation", "text-generation-with-past")(LlamaOnnxConfig)
 
 
 def read_reference(
@@ -42,7 +46,12 @@ def read_reference(
     step = advanced("export reference")
     step(0, 2)
     model, loading = AutoModelForCausalLM.from_pretrained(
-        source, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        source,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        attn_implementation=_attention(source),
     )
     if missing := sorted([*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])]):
         raise Invalid(f"{source.name}: {len(missing)} weights are missing or misshapen, the first is {missing[0]}")
@@ -59,6 +68,12 @@ def read_reference(
         return np.asarray(found[0].numpy(), dtype=np.float32)
 
     return read(windows, logits, advanced("read with reference"))
+
+
+def _attention(source: Path) -> str | None:
+    """How transformers is to compute attention: its usual way (None) leaves out the softcap of Gemma 2."""
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    return "eager" if getattr(config, "attn_logit_softcapping", None) else None
 
 
 def load_reading(path: Path, windows: Sequence[list[int]]) -> Reading | None:

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runtimes.build.architectures import HEAD_DIM, context_key
 from runtimes.build.directory import Json, check_config, read_json, used_files
+from runtimes.build.equivalents import write_equivalent
 from runtimes.build.gguf_file import read_gguf
 from runtimes.build.gguf_tokenizer import special_tokens, write_tokenizer
 from runtimes.build.gguf_weights import write_directory
@@ -60,6 +62,7 @@ def stage(kind: str, path: Path, folder: Path, advanced: Callable[[int, int], No
             (folder / file.name).symlink_to(file.resolve())
         config = read_json(folder / "config.json")
         check_config(config, path.name)
+        config = write_equivalent(config, folder)
         start, end, end_ids = _special_tokens(folder, config)
         template = _template(folder)
         advanced(1, 1)
@@ -68,7 +71,9 @@ def stage(kind: str, path: Path, folder: Path, advanced: Callable[[int, int], No
 
 def _shape(config: Json, start: str, end: str, end_ids: tuple[int, ...]) -> DecoderShape:
     heads = _positive(config, "num_attention_heads")
-    head_dim = config.get("head_dim") or _positive(config, "hidden_size") // heads
+    names = config.get("architectures")
+    family = str(names[0]) if isinstance(names, list) and names else ""
+    head_dim = config.get("head_dim", HEAD_DIM.get(family)) or _positive(config, "hidden_size") // heads
     if not isinstance(head_dim, int):
         raise Invalid("config.json: head_dim must be a whole number")
     return DecoderShape(
@@ -76,7 +81,7 @@ def _shape(config: Json, start: str, end: str, end_ids: tuple[int, ...]) -> Deco
         kv_heads=_positive(config, "num_key_value_heads") if "num_key_value_heads" in config else heads,
         head_dim=head_dim,
         vocabulary=_positive(config, "vocab_size"),
-        context_tokens=_positive(config, "max_position_embeddings"),
+        context_tokens=_positive(config, context_key(config)),
         eos_token_ids=end_ids,
         bos_token=start,
         eos_token=end,

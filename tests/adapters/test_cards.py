@@ -106,6 +106,13 @@ def test_what_a_config_leaves_out_is_what_the_family_means(
     assert found == changed(whole, expected)
 
 
+def test_the_context_is_the_one_that_is_built(tmp_path: Path) -> None:
+    longer = {"type": "longrope", "short_factor": [1.0] * 16, "long_factor": [4.0] * 16}
+    folder = a_folder(tmp_path / "model", rope_scaling=longer, original_max_position_embeddings=64)
+
+    assert card(folder, tmp_path).spec.context == 64
+
+
 def changed(architecture: Architecture, fields: dict[str, Any]) -> Architecture:
     """The same model with other attention, or another head."""
     (layers,) = architecture.layers

@@ -100,6 +100,17 @@ def test_an_estimate_is_weights_cache_activations_and_the_runtime() -> None:
     )
 
 
+def test_the_edge_engine_keeps_what_a_window_has_left_behind() -> None:
+    whole = an_architecture()
+    (layers,) = whole.layers
+    windowed = layers.model_copy(update={"grouped": layers.grouped.model_copy(update={"window": 10})})
+    a = whole.model_copy(update={"layers": (windowed,)})
+
+    kept = [edge_memory(one, "int4", None, sequences=2, context_tokens=100).kv_cache for one in (a, whole)]
+
+    assert kept[0] == kept[1]
+
+
 def test_measured_needs_replace_the_estimate() -> None:
     needs = an_artifact(resident=77 * MIB).manifest.needs
 
