@@ -14,11 +14,13 @@ import sys
 import traceback
 from pathlib import Path
 
+from runtimes.build.encoders import work_encoder
 from runtimes.build.evaluate import Advanced, Reading, agreement, fused_logits, read, windows_of
 from runtimes.build.fuse import GRAPH_FILE, write_fused, write_unpruned
 from runtimes.build.job import Findings, Job, Line, Progress
 from runtimes.build.reference import NAME, keep_reading, load_reading, read_reference
 from runtimes.build.staging import TEMPLATE_FILE, TOKENIZER_FILE, Staged, stage
+from runtimes.build.tasks import EMBEDDING
 from runtimes.contract import DecoderShape, Needs, Quality
 from runtimes.errors import HeadwaterError, Refused
 
@@ -34,6 +36,8 @@ def work(job: Job, progress: Progress) -> Findings:
     Raises:
         Invalid, Refused: the source cannot be built, or the result is far worse than the reference.
     """
+    if job.task == EMBEDDING:
+        return work_encoder(job, progress)
     folder, scratch = Path(job.folder), Path(job.work)
     staged_folder = scratch / "source"
     staged_folder.mkdir()

@@ -184,7 +184,7 @@ class Replica:
     def _load(self) -> Served:
         spec = self.spec
         artifact = open_artifact(Path(spec.artifact))
-        shape = artifact.manifest.shape
+        shape = artifact.decoder
         reserved = cache_bytes(shape, slots=spec.slots, context_tokens=spec.context_tokens)
         needed = reserved + artifact.manifest.needs.resident_bytes
         if needed > spec.memory_bytes:

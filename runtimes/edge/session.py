@@ -38,7 +38,7 @@ class Session:
             Invalid: the context is longer than the model's.
             Refused: ONNX Runtime cannot load the graph, or it is not the decoder the manifest describes.
         """
-        shape = artifact.manifest.shape
+        shape = artifact.decoder
         if context_tokens > shape.context_tokens:
             raise Invalid(
                 f"A context of {context_tokens} tokens is asked for; {artifact.manifest.model} was built for "
@@ -173,7 +173,7 @@ def _load(artifact: Artifact, threads: int) -> ort.InferenceSession:
 
 def _check_graph(session: ort.InferenceSession, artifact: Artifact) -> tuple[type[np.float32 | np.float16], bool]:
     """Type of the logits, and whether the graph gives them for the last token only."""
-    shape = artifact.manifest.shape
+    shape = artifact.decoder
     caches = _cache_names(shape)
     wanted_in = {"input_ids", "attention_mask", *(f"past_key_values.{name}" for name in caches)}
     wanted_out = {"logits", *(f"present.{name}" for name in caches)}
