@@ -1,7 +1,7 @@
 """How an embedding model's tokens become one vector: what sentence-transformers' files say, and the arithmetic.
 
-Without these files the mean is taken and brought to length 1. Called by `runtimes.build.encoders`; an engine that runs the graph has
-its own arithmetic in `runtimes.edge.encoder`, so that the tests compare two.
+Without these files the mean is taken and brought to length 1. Called by `runtimes.build.encoders`. The edge server has
+its own arithmetic, in `runtimes.edge.encoder`; a test compares both with transformers.
 """
 
 from __future__ import annotations
