@@ -30,7 +30,9 @@ def register(app: typer.Typer) -> None:
     )
     def build(
         model: Annotated[str, typer.Argument(help="A catalog model, a .gguf file, a model folder, or hf://org/name.")],
-        quantization: Annotated[str, typer.Option("--quantization", "-q", help="int4 or int8.")] = "int4",
+        quantization: Annotated[
+            str, typer.Option("--quantization", "-q", help="int4 or int8; int8 or fp32 for an embedding model.")
+        ] = "int4",
         name: Annotated[
             str | None,
             typer.Option(help="Name of a model that is in no catalog; made from its file name when not given."),
@@ -200,10 +202,16 @@ def _tell(built: Any, verdicts: list[dict[str, Any]]) -> None:
     m, q = built.manifest, built.manifest.quality
     typer.echo(f"{'found' if built.cached else f'built in {built.wall_s:.0f} s'}: {built.path}")
     resident, per_token = bytes_for_people(m.needs.resident_bytes), bytes_for_people(m.needs.kv_bytes_per_token)
-    typer.echo(
-        f"{m.model} {m.quantization}, {m.licence}, {bytes_for_people(m.total_bytes)} on disk, "
-        f"{resident} in memory plus {per_token} per token"
-    )
+    more = f" plus {per_token} per token" if m.needs.kv_bytes_per_token else ""
+    size = bytes_for_people(m.total_bytes)
+    typer.echo(f"{m.model} {m.quantization}, {m.licence}, {size} on disk, {resident} in memory{more}")
+    if m.task == "embedding":
+        typer.echo(
+            f"embeddings of {m.shape.width} numbers, texts up to {m.shape.context_tokens} tokens; "
+            f"against {q.reference}: mean cosine {q.mean_cosine:.4f}, lowest {q.lowest_cosine:.4f} over "
+            f"{q.sentences} sentences"
+        )
+        return
     typer.echo(
         f"against {q.reference}: perplexity {q.perplexity:.2f} (reference {q.reference_perplexity:.2f}, "
         f"{q.increase:+.1%}), "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA = 1
 MANIFEST_FILE = "manifest.json"
@@ -64,10 +64,21 @@ class DecoderShape(Message):
     kv_dtype: str = "float32"
 
 
+class EncoderShape(Message):
+    """What the edge server must know of a graph that reads a text once and gives one vector for it."""
+
+    width: int = Field(gt=0)  # numbers in the vector
+    vocabulary: int = Field(gt=0)
+    context_tokens: int = Field(gt=0)
+    pooling: str = Field(pattern=r"^(mean|cls)$")  # how the vectors of the tokens become one
+    normalized: bool  # whether the vector has length 1
+    token_types: bool  # whether the graph also asks which part of its input a token belongs to
+
+
 class Needs(Message):
     """Measured on the machine that built the artifact."""
 
-    weights_bytes: int = Field(ge=0)  # bytes read per decoded token: quantized weights, scales, head
+    weights_bytes: int = Field(ge=0)  # read per decoded token, or per batch of an encoder: weights, scales, head
     resident_bytes: int = Field(ge=0)  # resident memory of the engine process after load, cache excluded
     kv_bytes_per_token: int = Field(ge=0)
 
@@ -96,20 +107,37 @@ class WeightFormat(Message):
     head_bits: int = Field(gt=0)  # of the head, the first and the last layer
 
 
+class Similarity(Message):
+    """The graph's vectors against those of the float32 model, for each sentence of the shipped text."""
+
+    reference: str
+    sentences: int = Field(gt=0)
+    mean_cosine: float = Field(ge=-1, le=1)
+    lowest_cosine: float = Field(ge=-1, le=1)
+
+
 class ArtifactManifest(Message):
-    """`manifest.json` of an edge artifact: a folder with graph, tokenizer and chat template."""
+    """`manifest.json` of an edge artifact: a folder with graph, tokenizer and, for a decoder, chat template."""
 
     schema_version: int = SCHEMA
     model: str
     quantization: str
     licence: str
     source: Source
-    shape: DecoderShape
+    task: str = Field(default="generation", pattern=r"^(generation|embedding)$")
+    shape: DecoderShape | EncoderShape
     needs: Needs
-    quality: Quality
+    quality: Quality | Similarity
     files: dict[str, FileEntry]
     tools: dict[str, str]
     weights: WeightFormat | None = None  # absent in artifacts of the first recipe
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ArtifactManifest:
+        kinds = (self.task == "generation", isinstance(self.shape, DecoderShape), isinstance(self.quality, Quality))
+        if len(set(kinds)) > 1:
+            raise ValueError(f"task is {self.task}, and shape or quality are those of another")
+        return self
 
     @property
     def total_bytes(self) -> int:

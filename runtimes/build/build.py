@@ -25,6 +25,7 @@ from runtimes.build.folders import check_room, one_at_a_time, publish, unfinishe
 from runtimes.build.job import Findings, Job, Progress
 from runtimes.build.offload import run_worker
 from runtimes.build.sources import ResolvedSource, check_source, hash_file, resolve_source
+from runtimes.build.tasks import check_quantization, task_of
 from runtimes.contract import MANIFEST_FILE, ArtifactManifest, FileEntry, Source
 from runtimes.errors import Refused
 
@@ -72,6 +73,8 @@ def _build(
     request: BuildRequest, source: ResolvedSource, store: Path, path: Path, progress: Progress
 ) -> ArtifactManifest:
     parameters = check_source(source)
+    task = task_of(source.path)
+    check_quantization(task, request.quantization)
     check_room(store, parameters * WORK_BYTES_PER_WEIGHT + SPARE_BYTES)
     key = path.name.rpartition("-")[2]
     with unfinished_folder(store, key) as unfinished:
@@ -84,11 +87,12 @@ def _build(
             folder=str(folder),
             work=str(work),
             bits=QUANTIZATIONS[request.quantization],
+            task=task,
             reading=str(_reading_path(store, source)),
         )
         findings = run_worker(job, store / LOGS_FOLDER / f"{path.name}.log", progress)
         progress.step("publish", total=1, done=0)
-        manifest = _manifest(request, source, findings, folder)
+        manifest = _manifest(request, source, task, findings, folder)
         (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
         publish(folder, path)
     progress.step("publish", total=1, done=1)
@@ -100,7 +104,9 @@ def _reading_path(store: Path, source: ResolvedSource) -> Path:
     return store / READINGS_FOLDER / f"{source.sha256[:24]}-{RECIPE}-{versions}.json"
 
 
-def _manifest(request: BuildRequest, source: ResolvedSource, findings: Findings, folder: Path) -> ArtifactManifest:
+def _manifest(
+    request: BuildRequest, source: ResolvedSource, task: str, findings: Findings, folder: Path
+) -> ArtifactManifest:
     files = {
         path.name: FileEntry(sha256=hash_file(path), size_bytes=path.stat().st_size)
         for path in sorted(folder.iterdir())
@@ -110,6 +116,7 @@ def _manifest(request: BuildRequest, source: ResolvedSource, findings: Findings,
         quantization=request.quantization,
         licence=request.licence,
         source=Source(kind=source.kind, name=source.name, sha256=source.sha256, size_bytes=source.size_bytes),
+        task=task,
         shape=findings.shape,
         needs=findings.needs,
         quality=findings.quality,

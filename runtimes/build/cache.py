@@ -22,7 +22,7 @@ from runtimes.contract import MANIFEST_FILE, ArtifactManifest
 from runtimes.errors import Invalid, Unavailable
 
 RECIPE = 4  # goes up when the same inputs would give another graph or another measurement
-QUANTIZATIONS = {"int4": 4, "int8": 8}
+QUANTIZATIONS = {"int4": 4, "int8": 8, "fp32": 32}  # which task has which is in `runtimes.build.tasks`
 TOOLS = ("onnxruntime", "onnxruntime-genai", "optimum-onnx", "torch", "transformers")
 
 
@@ -33,7 +33,7 @@ class BuildRequest:
     Attributes:
         model: its name in the catalog or in the user's file.
         source: a `.gguf` file, a Hugging Face directory, `package://name/file.gguf` or `hf://org/name`.
-        quantization: `int4` or `int8`.
+        quantization: `int4` or `int8`; `int8` or `fp32` for an encoder.
         licence: of the weights, recorded in the manifest.
     """
 

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 from runtimes.build.architectures import BUILT
+from runtimes.build.tasks import TASKS, first_architecture
 from runtimes.errors import Invalid, Refused
 
 SETTINGS_FILES = (
@@ -22,6 +23,8 @@ SETTINGS_FILES = (
     "chat_template.jinja",
     "model.safetensors.index.json",
 )
+SENTENCE_FILES = ("modules.json", "sentence_bert_config.json", "1_Pooling/config.json")  # of sentence-transformers
+
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 LARGEST_SETTINGS_BYTES = 16 << 20  # an index over many shards; a config has some kilobytes
 LENGTH_BYTES = 8  # of the length that opens a safetensors file
@@ -32,7 +35,7 @@ Json = dict[str, object]
 
 def used_files(folder: Path) -> list[Path]:
     """Every file that the build opens, sorted by name."""
-    found = [folder / name for name in SETTINGS_FILES if (folder / name).is_file()]
+    found = [folder / name for name in (*SETTINGS_FILES, *SENTENCE_FILES) if (folder / name).is_file()]
     return sorted([*found, *(path for path in folder.glob("*.safetensors") if path.is_file())])
 
 
@@ -61,10 +64,9 @@ def check_directory(folder: Path) -> int:
 
 def check_config(config: Json, name: str) -> None:
     """Refuses architectures that are not built here, and checkpoints that are quantized already."""
-    architectures = config.get("architectures")
-    found = architectures[0] if isinstance(architectures, list) and architectures else "none"
-    if found not in BUILT:
-        raise Refused(f"{name}: architecture {str(found)[:80]} cannot be built; these can: {', '.join(BUILT)}")
+    found = first_architecture(config)
+    if found not in BUILT and found not in TASKS:
+        raise Refused(f"{name}: architecture {found[:80]} cannot be built; these can: {', '.join([*BUILT, *TASKS])}")
     if config.get("quantization_config"):
         raise Refused(f"{name}: its weights are quantized already; give the float weights")
 
@@ -75,16 +77,33 @@ def read_json(path: Path) -> Json:
     Raises:
         Invalid: not a JSON object, or far too large.
     """
+    value = _read_settings(path, {})
+    if not isinstance(value, dict):
+        raise Invalid(f"{path.name} must hold a JSON object")
+    return value
+
+
+def read_list(path: Path) -> list[Json]:
+    """A list of JSON objects from a file of the directory; an absent file is empty.
+
+    Raises:
+        Invalid: not a list of JSON objects, or far too large.
+    """
+    value = _read_settings(path, [])
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise Invalid(f"{path.name} must hold a list of JSON objects")
+    return value
+
+
+def _read_settings(path: Path, absent: object) -> object:
     if not path.is_file():
-        return {}
+        return absent
     if path.stat().st_size > LARGEST_SETTINGS_BYTES:
         raise Invalid(f"{path.name} has {path.stat().st_size} bytes; at most {LARGEST_SETTINGS_BYTES} are read")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value: object = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise Invalid(f"{path.name} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise Invalid(f"{path.name} must hold a JSON object")
     return value
 
 

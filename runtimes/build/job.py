@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from runtimes.contract import DecoderShape, Message, Needs, Quality, WeightFormat
+from runtimes.contract import DecoderShape, EncoderShape, Message, Needs, Quality, Similarity, WeightFormat
 
 
 class Progress(Protocol):
@@ -25,16 +25,17 @@ class Job(Message):
     folder: str  # where the artifact's files go
     work: str  # scratch space, removed by the caller
     bits: int
+    task: str = "generation"  # as in the manifest
     reading: str  # file in which the reference's reading of the evaluation text is kept
 
 
 class Findings(Message):
     """What the worker measured; the files are in the folder."""
 
-    shape: DecoderShape
+    shape: DecoderShape | EncoderShape
     needs: Needs
-    quality: Quality
-    weights: WeightFormat
+    quality: Quality | Similarity
+    weights: WeightFormat | None = None  # of a decoder
 
 
 class Line(Message):

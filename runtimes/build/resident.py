@@ -1,7 +1,8 @@
-"""Resident memory of a fresh interpreter that runs one token of a graph: `python -m runtimes.build.resident GRAPH`.
+"""Resident memory of a fresh interpreter that runs a graph: `python -m runtimes.build.resident GRAPH [CONTEXT_TOKENS]`.
 
-It imports as little as an engine must, so that the figure is the engine's and not the build's. Caches are empty. Called
-by `runtimes.build.worker`.
+A decoder runs one token; an encoder, whose context is given, a batch as large as the edge server makes it. It imports
+as little as an engine must, so that the figure is the engine's and not the build's. Caches are empty. Called by
+`runtimes.build.worker` and `runtimes.build.encoders`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import psutil
 
 ERROR_ONLY = 3
 CACHE_TYPES = {"tensor(float)": np.float32, "tensor(int8)": np.int8}
+BATCH_TOKENS = 2048  # of an encoder, padding included; as in `runtimes.edge.encoding`
 
 Feeds = dict[str, np.ndarray]
 
@@ -48,5 +50,19 @@ def resident_bytes(path: str) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
+def encoder_resident_bytes(path: str, context_tokens: int) -> int:
+    """Loads a graph, runs one full batch of the longest texts, and tells this process's resident memory."""
+    session = open_graph(path)
+    length = min(context_tokens, BATCH_TOKENS)
+    tokens = np.zeros((BATCH_TOKENS // length, length), dtype=np.int64)
+    feeds = {
+        given.name: np.ones_like(tokens) if given.name == "attention_mask" else tokens for given in session.get_inputs()
+    }
+    session.run(None, feeds)
+    return int(psutil.Process().memory_info().rss)
+
+
 if __name__ == "__main__":
-    sys.stdout.write(f"{resident_bytes(sys.argv[1])}\n")
+    graph, *context = sys.argv[1:]
+    found = encoder_resident_bytes(graph, int(context[0])) if context else resident_bytes(graph)
+    sys.stdout.write(f"{found}\n")

@@ -1,8 +1,8 @@
 """Where weights come from: what a user writes, to files on this machine and their digest.
 
-Four forms: a `.gguf` file, a Hugging Face directory, `package://name/file.gguf` inside an installed Python package,
-and `hf://org/name` on a hub. Imports no build tool, so planning can ask. Hashes are kept by path, size, modification
-time and inode. Called by `runtimes.build.cache` and `runtimes.build.build`.
+Four forms: a `.gguf` file, a Hugging Face directory, `package://name/inside` for either of them inside an installed
+Python package, and `hf://org/name` on a hub. Imports no build tool, so planning can ask. Hashes are kept by path, size,
+modification time and inode. Called by `runtimes.build.cache` and `runtimes.build.build`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _folder(kind: str, name: str, path: Path, store: Path) -> ResolvedSource:
     files = used_files(path)
     if not files:
         raise Invalid(f"source {name}: the directory holds no config.json, tokenizer.json or *.safetensors")
-    listing = [(file.name, file_digest(file, store)) for file in files]
+    listing = [(file.relative_to(path).as_posix(), file_digest(file, store)) for file in files]
     digest = hashlib.sha256(json.dumps(listing).encode()).hexdigest()
     return ResolvedSource(kind, name, path, digest, sum(file.stat().st_size for file in files))
 
@@ -141,7 +141,7 @@ def _in_package(source: str) -> Path:
     path = root / inside
     if not path.resolve().is_relative_to(root.resolve()):
         raise Invalid(f"source {source}: the file must lie inside the package")
-    if not path.is_file():
+    if not path.exists():
         raise Invalid(f"source {source}: the package {package} has no file {inside}")
     return path
 

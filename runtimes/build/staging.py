@@ -58,8 +58,7 @@ def stage(kind: str, path: Path, folder: Path, advanced: Callable[[int, int], No
         template = gguf.text("tokenizer.chat_template")
         config = read_json(folder / "config.json")
     else:
-        for file in used_files(path):
-            (folder / file.name).symlink_to(file.resolve())
+        link_files(path, folder)
         config = read_json(folder / "config.json")
         check_config(config, path.name)
         config = write_equivalent(config, folder)
@@ -67,6 +66,14 @@ def stage(kind: str, path: Path, folder: Path, advanced: Callable[[int, int], No
         template = _template(folder)
         advanced(1, 1)
     return Staged(folder, _shape(config, start, end, end_ids), template)
+
+
+def link_files(source: Path, folder: Path) -> None:
+    """Links every file that the build opens into `folder`, where it lay in the source."""
+    for file in used_files(source):
+        place = folder / file.relative_to(source)
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(file.resolve())
 
 
 def _shape(config: Json, start: str, end: str, end_ids: tuple[int, ...]) -> DecoderShape:

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 from runtimes.build.caches import cache_reach, narrow_caches
+from runtimes.build.encoders import work_encoder
 from runtimes.build.evaluate import Advanced, Reading, agreement, evaluation_text, fused_logits, read, windows_of
 from runtimes.build.fuse import GRAPH_FILE, write_fused
 from runtimes.build.job import Findings, Job, Line, Progress
@@ -22,6 +23,7 @@ from runtimes.build.quantize import weight_format
 from runtimes.build.reference import NAME, keep_reading, load_reading, read_reference
 from runtimes.build.staging import TEMPLATE_FILE, TOKENIZER_FILE, Staged, stage
 from runtimes.build.strengths import calibration_text
+from runtimes.build.tasks import EMBEDDING
 from runtimes.contract import DecoderShape, Needs, Quality
 from runtimes.errors import HeadwaterError, Refused
 
@@ -37,6 +39,8 @@ def work(job: Job, progress: Progress) -> Findings:
     Raises:
         Invalid, Refused: the source cannot be built, or the result is far worse than the reference.
     """
+    if job.task == EMBEDDING:
+        return work_encoder(job, progress)
     folder, scratch = Path(job.folder), Path(job.work)
     staged_folder = scratch / "source"
     staged_folder.mkdir()

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from runtimes.contract import MANIFEST_FILE, SCHEMA, ArtifactManifest, DecoderShape, FileEntry
+from runtimes.contract import MANIFEST_FILE, SCHEMA, ArtifactManifest, DecoderShape, EncoderShape, FileEntry
 from runtimes.errors import Invalid, Refused
 
 GRAPH_FILE = "model.onnx"
@@ -26,6 +26,7 @@ MANIFEST_LIMIT_BYTES = 1 << 20
 TEMPLATE_LIMIT_BYTES = 1 << 18
 READ_BYTES = 1 << 20
 HASH_THREADS = 4
+KINDS = {"DecoderShape", "EncoderShape", "Quality", "Similarity"}  # named between a field and its parts
 KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
@@ -45,6 +46,15 @@ class Artifact:
     def tokenizer(self) -> Path:
         """The tokenizer, in the format of the `tokenizers` library."""
         return self.folder / TOKENIZER_FILE
+
+    @property
+    def decoder(self) -> DecoderShape:
+        """Shape of the decoder.
+
+        Raises:
+            Invalid: the artifact holds no decoder.
+        """
+        return decoder_shape(self.manifest)
 
     def chat_template(self) -> str | None:
         """Source of the chat template, or None when the model has none."""
@@ -108,13 +118,13 @@ def read_manifest(folder: Path) -> ArtifactManifest:
         manifest = ArtifactManifest.model_validate_json(text)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        where = ".".join(str(part) for part in first["loc"] if part not in KINDS) or "the whole file"
         raise Invalid(f"{MANIFEST_FILE} of artifact {folder} is wrong at {where}: {first['msg']}.") from exc
     if manifest.schema_version > SCHEMA:
         raise Invalid(
             f"Artifact {folder} has manifest version {manifest.schema_version}; this engine reads up to {SCHEMA}."
         )
-    if manifest.shape.kv_dtype not in KV_BYTES:
+    if isinstance(manifest.shape, DecoderShape) and manifest.shape.kv_dtype not in KV_BYTES:
         raise Invalid(
             f"Artifact {folder} keeps its cache as {manifest.shape.kv_dtype}; this engine knows {', '.join(KV_BYTES)}."
         )
@@ -126,8 +136,21 @@ def kv_bytes_per_token(shape: DecoderShape) -> int:
     return 2 * shape.layers * shape.kv_heads * shape.head_dim * KV_BYTES[shape.kv_dtype]
 
 
-def cache_bytes(shape: DecoderShape, *, slots: int, context_tokens: int) -> int:
-    """Bytes of all caches: they are reserved before start and never grow."""
+def decoder_shape(manifest: ArtifactManifest) -> DecoderShape:
+    """Shape of the decoder.
+
+    Raises:
+        Invalid: the artifact holds no decoder.
+    """
+    if not isinstance(manifest.shape, DecoderShape):
+        raise Invalid(f"{manifest.model} is a model for {manifest.task} and generates no text.")
+    return manifest.shape
+
+
+def cache_bytes(shape: DecoderShape | EncoderShape, *, slots: int, context_tokens: int) -> int:
+    """Bytes of all caches: they are reserved before start and never grow. An encoder has none."""
+    if isinstance(shape, EncoderShape):
+        return 0
     return slots * context_tokens * kv_bytes_per_token(shape)
 
 

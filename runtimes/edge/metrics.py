@@ -7,11 +7,10 @@ sets. Called by `runtimes.edge.server`.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-from runtimes.edge.engine import Engine
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 FIRST_TOKEN_S = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6)
@@ -26,6 +25,26 @@ class Outcome(StrEnum):
     TURNED_AWAY = "turned_away"  # full, starting or draining
     LEFT = "left"  # the client went away
     FAILED = "failed"
+
+
+class Watched(Protocol):
+    """An engine whose gauges are shown."""
+
+    @property
+    def running(self) -> int:
+        """Requests that are being worked on."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait."""
+
+    @property
+    def slots(self) -> int:
+        """Requests worked on together at most."""
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes reserved for caches."""
 
 
 class EdgeMetrics:
@@ -58,7 +77,7 @@ class EdgeMetrics:
         for outcome in Outcome:
             self._requests.labels(outcome.value)
 
-    def watch(self, engine: Engine) -> None:
+    def watch(self, engine: Watched) -> None:
         """Read the gauges from this engine whenever they are asked for."""
         self._running.set_function(lambda: engine.running)
         self._waiting.set_function(lambda: engine.waiting)

@@ -17,9 +17,12 @@ from pathlib import Path
 
 from aiohttp import web
 
-from runtimes.contract import Phase, ReplicaReport, ReplicaSpec
+from runtimes.contract import EncoderShape, Phase, ReplicaReport, ReplicaSpec
 from runtimes.edge.artifact import cache_bytes, open_artifact
 from runtimes.edge.chat import ChatTemplate
+from runtimes.edge.embeddings import EncoderServed
+from runtimes.edge.encoder import Encoder
+from runtimes.edge.encoding import Encoding
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Batch, deliver
 from runtimes.edge.metrics import EdgeMetrics
@@ -65,7 +68,7 @@ class Replica:
         self._message = "The model is loading."
         self._url = ""
         self._started_at_s = 0.0
-        self._engine: Engine | None = None
+        self._engine: Engine | Encoding | None = None
         self._draining = False
         self._server: EdgeServer | None = None
         self._settled = threading.Event()  # READY or FAILED was reached, or it is draining
@@ -181,11 +184,10 @@ class Replica:
             else:
                 self._become(Phase.READY, "")
 
-    def _load(self) -> Served:
+    def _load(self) -> Served | EncoderServed:
         spec = self.spec
         artifact = open_artifact(Path(spec.artifact))
-        shape = artifact.manifest.shape
-        reserved = cache_bytes(shape, slots=spec.slots, context_tokens=spec.context_tokens)
+        reserved = cache_bytes(artifact.manifest.shape, slots=spec.slots, context_tokens=spec.context_tokens)
         needed = reserved + artifact.manifest.needs.resident_bytes
         if needed > spec.memory_bytes:
             raise Invalid(
@@ -193,16 +195,24 @@ class Replica:
                 f"{artifact.manifest.needs.resident_bytes}, together {needed}; the replica may use {spec.memory_bytes}."
             )
         vocabulary = Vocabulary.load(artifact.tokenizer)
-        template = artifact.chat_template()
+        names = (spec.service, artifact.manifest.model)
+        if isinstance(artifact.manifest.shape, EncoderShape):
+            encoder = Encoder(artifact, context_tokens=spec.context_tokens, threads=spec.threads)
+            encoding = Encoding(encoder, slots=spec.slots, queue=spec.queue, post=self._call)
+            encoding.start()
+            return EncoderServed(encoding, vocabulary, names, int(self._started_at_s))
+        shape, template = artifact.decoder, artifact.chat_template()
         chat = template and ChatTemplate(template, bos_token=shape.bos_token, eos_token=shape.eos_token)
         session = Session(artifact, slots=spec.slots, context_tokens=spec.context_tokens, threads=spec.threads)
         engine = Engine(session, vocabulary, eos=shape.eos_token_ids, queue=spec.queue, post=self._post)
         engine.start()
-        names = (spec.service, artifact.manifest.model)
         return Served(engine, vocabulary, chat or None, names, int(self._started_at_s))
 
     def _post(self, batch: Batch) -> None:
         self._loop.call_soon_threadsafe(deliver, batch)
+
+    def _call(self, work: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(work)
 
     def _fail(self, server: EdgeServer, message: str) -> None:
         server.close_because(message)

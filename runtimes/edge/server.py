@@ -16,9 +16,10 @@ from functools import partial
 
 from aiohttp import web
 
-from runtimes.edge import answers, wishes
+from runtimes.edge import answers, embeddings, wishes
 from runtimes.edge.answers import Envelope, Fault
 from runtimes.edge.chat import ChatTemplate, prompt_tokens
+from runtimes.edge.embeddings import EncoderServed
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Ask
 from runtimes.edge.metrics import CONTENT_TYPE, EdgeMetrics, Outcome
@@ -55,11 +56,11 @@ class EdgeServer:
 
     def __init__(self, metrics: EdgeMetrics) -> None:
         self._metrics = metrics
-        self._served: Served | None = None
+        self._served: Served | EncoderServed | None = None
         self._why_not = "The model is loading."
         self.unanswered = 0  # requests to generate that have come and are not fully answered
 
-    def open_for(self, served: Served) -> None:
+    def open_for(self, served: Served | EncoderServed) -> None:
         """Answer with this engine from now on."""
         self._metrics.watch(served.engine)
         self._served = served
@@ -73,6 +74,7 @@ class EdgeServer:
         app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[self._guard])
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{name:.+}", self._model)
         app.router.add_get("/healthz", self._healthz)
@@ -156,7 +158,18 @@ class EdgeServer:
         finally:
             reader.close()
 
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        return await embeddings.answer(await _body(request), self._named, self._metrics)
+
     def _serving(self, model: str) -> Served:
+        served = self._named(model)
+        if not isinstance(served, Served):
+            raise BadField(
+                f"{model[:100]!r} makes embeddings and generates no text; ask /v1/embeddings.", param="model"
+            )
+        return served
+
+    def _named(self, model: str) -> Served | EncoderServed:
         if self._served is None:
             raise Unavailable(self._why_not, retry_in_s=STARTING_RETRY_S)
         if model not in self._served.names:
@@ -174,7 +187,7 @@ class EdgeServer:
 
     async def _model(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        return web.json_response(answers.model(name, self._serving(name).made_s))
+        return web.json_response(answers.model(name, self._named(name).made_s))
 
     async def _healthz(self, _request: web.Request) -> web.Response:
         if self._served is not None and self._served.engine.silent_s > STUCK_S:

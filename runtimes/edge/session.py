@@ -1,10 +1,10 @@
 """The decoder graph on ONNX Runtime, with caches that never move.
 
-The one home of `onnxruntime` at run time. One allocation holds the caches of every slot, [layers x 2, slots, heads,
-context, head size]; past and present of the graph are both bound to it once, so a step copies no cache and rebinds the
-mask at most. Rows 0..n-1 are a whole batch of n, and one row alone is a batch of one: that is how a prompt is read
-straight into its slot. Who sits in which row is decided in `runtimes.edge.scheduler`. Called by
-`runtimes.edge.batching`; made by `runtimes.edge.replica`.
+The one home of `onnxruntime` at run time; `runtimes.edge.encoder` opens its graph through it. One allocation holds the
+caches of every slot, [layers x 2, slots, heads, context, head size]; past and present of the graph are both bound to it
+once, so a step copies no cache and rebinds the mask at most. Rows 0..n-1 are a whole batch of n, and one row alone is a
+batch of one: that is how a prompt is read straight into its slot. Who sits in which row is decided in
+`runtimes.edge.scheduler`. Called by `runtimes.edge.batching`; made by `runtimes.edge.replica`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Session:
             Invalid: the context is longer than the model's.
             Refused: ONNX Runtime cannot load the graph, or it is not the decoder the manifest describes.
         """
-        shape = artifact.manifest.shape
+        shape = artifact.decoder
         if context_tokens > shape.context_tokens:
             raise Invalid(
                 f"A context of {context_tokens} tokens is asked for; {artifact.manifest.model} was built for "
@@ -49,7 +49,7 @@ class Session:
         self.slots = slots
         self.context_tokens = context_tokens
         self.vocabulary = shape.vocabulary
-        self._session = _load(artifact, threads)
+        self._session = load_graph(artifact, threads)
         scores_type = _check_graph(self._session, artifact)
         # Anonymous memory with small pages: only what prompts have filled is resident. numpy would ask for huge pages,
         # which made the start seconds longer and long contexts at most 5 % faster.
@@ -183,10 +183,15 @@ class Session:
         try:
             self._session.run_with_iobinding(binding)
         except Exception as exc:  # the library's errors share no base class but Exception
-            raise Unavailable(f"The model step failed: {_first_line(exc)}", retry_in_s=1.0) from exc
+            raise Unavailable(f"The model step failed: {first_line(exc)}", retry_in_s=1.0) from exc
 
 
-def _load(artifact: Artifact, threads: int) -> ort.InferenceSession:
+def load_graph(artifact: Artifact, threads: int) -> ort.InferenceSession:
+    """Opens an artifact's graph on the CPU.
+
+    Raises:
+        Refused: ONNX Runtime cannot load it.
+    """
     ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -200,12 +205,12 @@ def _load(artifact: Artifact, threads: int) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(artifact.graph), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # the library's errors share no base class but Exception
-        raise Refused(f"ONNX Runtime cannot load {artifact.graph}: {_first_line(exc)}") from exc
+        raise Refused(f"ONNX Runtime cannot load {artifact.graph}: {first_line(exc)}") from exc
 
 
 def _check_graph(session: ort.InferenceSession, artifact: Artifact) -> type[np.float32 | np.float16]:
     """Type of the logits."""
-    shape = artifact.manifest.shape
+    shape = artifact.decoder
     caches = _cache_names(shape)
     wanted_in = {"input_ids", "attention_mask", "positions", *(f"past_key_values.{name}" for name in caches)}
     wanted_out = {"logits", *(f"present.{name}" for name in caches)}
@@ -249,5 +254,6 @@ def _as_float(scores: NDArray[np.floating]) -> Floats:
     return scores.astype(np.float32, copy=False)
 
 
-def _first_line(exc: Exception) -> str:
+def first_line(exc: Exception) -> str:
+    """What the library says, in one line."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:300]

@@ -54,6 +54,7 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 # Fields that may be of several kinds: the library would name only the first.
 SEVERAL_KINDS: Mapping[str, str] = {
     "prompt": "must be a string, a list of one string, or a list of token numbers",
+    "input": "must be a string, a list of strings, a list of token numbers, or a list of such lists",
     "stop": f"must be a string or a list of at most {MOST_STOPS} strings, each of 1 to {LONGEST_STOP} characters",
     "content": 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here',
 }
@@ -219,7 +220,7 @@ class CompletionWish(Wish):
     prompt: str | list[Token] | Annotated[list[str], Field(min_length=1, max_length=1)]
 
 
-W = TypeVar("W", bound=Wish)
+W = TypeVar("W", bound=BaseModel)
 
 
 def read(kind: type[W], body: bytes) -> W:

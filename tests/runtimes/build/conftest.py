@@ -101,3 +101,38 @@ def _write_model(folder: Path, family: str, tokenizer: Path) -> None:
     settings = {"bos_token": "<|im_start|>", "eos_token": {"content": "<|im_end|>"}, "chat_template": TEMPLATE}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 0]}))
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Path) -> Callable[[str], Path]:
+    """Makes an embedding model of a family with random weights: hidden 64, 2 layers; once per family."""
+    made: dict[str, Path] = {}
+
+    def make(family: str) -> Path:
+        if family not in made:
+            made[family] = tmp_path_factory.mktemp("encoders") / f"tiny-{family}"
+            write_encoder(made[family], family, tiny_tokenizer)
+        return made[family]
+
+    return make
+
+
+def write_encoder(folder: Path, family: str, tokenizer: Path) -> None:
+    import torch  # noqa: PLC0415 slow, and only some tests make a model
+    from transformers import AutoConfig, AutoModel  # noqa: PLC0415 same
+
+    config = AutoConfig.for_model(
+        family,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vocab_size=Tokenizer.from_file(str(tokenizer)).get_vocab_size(),
+        max_position_embeddings=128,
+        type_vocab_size=2 if family == "bert" else 1,
+        pad_token_id=0 if family == "bert" else 1,
+        initializer_range=0.1,
+    )
+    torch.manual_seed(7)
+    AutoModel.from_config(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_bytes(tokenizer.read_bytes())

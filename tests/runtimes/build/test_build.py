@@ -235,7 +235,7 @@ def test_what_a_dead_build_left_is_removed_and_a_living_one_is_spared(worker, pl
     [
         ({"model": "../up"}, "model name '../up': letters, digits"),
         ({"model": ""}, "model name '': letters"),
-        ({"quantization": "int2"}, "quantization 'int2': one of int4, int8 was expected"),
+        ({"quantization": "int2"}, "quantization 'int2': one of int4, int8, fp32 was expected"),
     ],
 )
 def test_a_request_that_cannot_be_used_is_named(place, changed, sentence):
