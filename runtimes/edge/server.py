@@ -21,11 +21,12 @@ from runtimes.edge.answers import Envelope, Fault
 from runtimes.edge.chat import ChatTemplate, prompt_tokens
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Ask
+from runtimes.edge.grammar import Grammar, Grammars
 from runtimes.edge.metrics import CONTENT_TYPE, EdgeMetrics, Outcome
 from runtimes.edge.replies import Reader, stream, whole
 from runtimes.edge.tokens import Vocabulary
 from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, UnknownModel, Wish
-from runtimes.errors import HeadwaterError, Invalid, Unavailable
+from runtimes.errors import HeadwaterError, Invalid, Refused, Unavailable
 
 BODY_LIMIT_BYTES = 1 << 20
 BODY_S = 30.0  # in which a body has to arrive
@@ -46,6 +47,7 @@ class Served:
     engine: Engine
     vocabulary: Vocabulary
     chat: ChatTemplate | None
+    grammars: Grammars
     names: tuple[str, ...]
     made_s: int
 
@@ -135,7 +137,8 @@ class EdgeServer:
     async def _answer(self, request: web.Request, served: Served, wish: Wish, prompt: list[int]) -> web.StreamResponse:
         asked_tokens = wish.asked_tokens
         most_tokens = wish.usual_tokens if asked_tokens is None else asked_tokens
-        ask = Ask(tuple(prompt), most_tokens, wish.sampling, wish.stops, shorten=asked_tokens is None)
+        grammar = await _grammar(served.grammars, wish)
+        ask = Ask(tuple(prompt), most_tokens, wish.sampling, wish.stops, grammar=grammar, shorten=asked_tokens is None)
         generation = served.engine.submit(ask)
         self._metrics.accepted(len(prompt))
         chat = isinstance(wish, ChatWish)
@@ -208,6 +211,17 @@ async def _prompt_tokens(vocabulary: Vocabulary, wish: CompletionWish) -> list[i
             f"prompt: token {max(tokens)} does not exist; the vocabulary has {vocabulary.size}.", param="prompt"
         )
     return tokens
+
+
+async def _grammar(grammars: Grammars, wish: Wish) -> Grammar | None:
+    """What binds the answer; compiled off the event loop, for a large schema takes a second."""
+    schema = wish.schema_to_follow
+    if schema is None:
+        return None
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, grammars.compile, schema)
+    except (Invalid, Refused) as exc:
+        raise BadField(f"response_format: {exc}", param="response_format") from exc
 
 
 async def _apart(size: int, tokens: Callable[[], list[int]]) -> list[int]:

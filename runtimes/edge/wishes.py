@@ -14,6 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from runtimes.edge import formats
+from runtimes.edge.formats import ResponseFormat
 from runtimes.edge.sampler import Sampling
 from runtimes.errors import Invalid
 
@@ -36,7 +38,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
     "logit_bias": (None, {}),
-    "response_format": (None, {"type": "text"}),
     "presence_penalty": (None, 0),
     "frequency_penalty": (None, 0),
     "repetition_penalty": (None, 1),
@@ -56,6 +57,7 @@ SEVERAL_KINDS: Mapping[str, str] = {
     "prompt": "must be a string, a list of one string, or a list of token numbers",
     "stop": f"must be a string or a list of at most {MOST_STOPS} strings, each of 1 to {LONGEST_STOP} characters",
     "content": 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here',
+    "response_format": formats.SPELLED,
 }
 # What is wrong with a field, by the library's name for it; the rest keeps the library's words.
 PLAIN_WORDS: Mapping[str, str] = {
@@ -153,6 +155,7 @@ class Wish(BaseModel):
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")
     def _only_what_is_supported(self) -> Wish:
@@ -160,6 +163,10 @@ class Wish(BaseModel):
             raise BadField(f"n is {self.n}; this server gives one answer per request, so n must be 1.", param="n")
         if self.stream_options is not None and not self.stream:
             raise BadField("stream_options is only for streamed answers; set stream to true.", param="stream_options")
+        if self.stops and self.schema_to_follow is not None:
+            raise BadField(
+                "stop would cut the JSON that response_format asks for; leave one of them out.", param="stop"
+            )
         for name, value in (self.model_extra or {}).items():
             if name in HARMLESS or (name in UNSUPPORTED and value in UNSUPPORTED[name]):
                 continue
@@ -187,6 +194,11 @@ class Wish(BaseModel):
     def stops(self) -> tuple[str, ...]:
         """Strings that end the answer."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def schema_to_follow(self) -> Mapping[str, Any] | None:
+        """The JSON Schema that the answer has to satisfy, if any."""
+        return None if self.response_format is None else self.response_format.schema_to_follow()
 
     @property
     def with_usage(self) -> bool:
