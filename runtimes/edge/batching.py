@@ -108,7 +108,13 @@ class Batching:
         generation = self._rows.next_to_read()
         if generation is not None:
             ask = generation.ask
-            self._rows.seat(generation, Sampler(ask.sampling), TextStream(self._vocabulary, ask.stops))
+            try:
+                guide = None if ask.grammar is None else ask.grammar.guide()
+            except Exception as exc:  # noqa: BLE001 one request's fault must not end the engine
+                self._rows.waiting.left(generation)
+                self._made.append((generation, Piece(error=_as_ours(exc), at_s=self._clock())))
+                return
+            self._rows.seat(generation, Sampler(ask.sampling, guide), TextStream(self._vocabulary, ask.stops))
 
     def read(self) -> list[tuple[Generation, Piece]]:
         """Free the seats of those who left and read a piece of a prompt; returns the pieces to deliver."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from runtimes.edge.grammar import Grammar
 from runtimes.edge.sampler import Sampling
 from runtimes.errors import HeadwaterError, Invalid, Unavailable
 
@@ -43,6 +44,7 @@ class Ask:
     max_tokens: int
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = ()
+    grammar: Grammar | None = None  # binds the answer
     priority: int = 0  # lower numbers are served first
     client: str = ""  # those of one name share what one client gets
     timeout_s: float | None = None  # after which nobody wants the answer any more

@@ -25,6 +25,7 @@ from runtimes.edge.encoder import Encoder
 from runtimes.edge.encoding import Encoding
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Batch, deliver
+from runtimes.edge.grammar import Grammars
 from runtimes.edge.metrics import EdgeMetrics
 from runtimes.edge.server import EdgeServer, Served
 from runtimes.edge.session import Session
@@ -206,7 +207,8 @@ class Replica:
         session = Session(artifact, slots=spec.slots, context_tokens=spec.context_tokens, threads=spec.threads)
         engine = Engine(session, vocabulary, eos=shape.eos_token_ids, queue=spec.queue, post=self._post)
         engine.start()
-        return Served(engine, vocabulary, chat or None, names, int(self._started_at_s))
+        grammars = Grammars(vocabulary, shape.eos_token_ids)
+        return Served(engine, vocabulary, chat or None, grammars, names, int(self._started_at_s))
 
     def _post(self, batch: Batch) -> None:
         self._loop.call_soon_threadsafe(deliver, batch)

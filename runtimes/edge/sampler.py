@@ -1,12 +1,14 @@
 """Which token comes next: greedy, temperature, top-k and top-p, in numpy alone.
 
-Pure but for each request's own generator, so a request with a seed gets the same answer whoever its neighbours are.
-Called by `runtimes.edge.batching`. Limits on the numbers are set at the door, in `runtimes.edge.wishes`.
+Pure but for each request's own generator and guide, so a request with a seed gets the same answer whoever its
+neighbours are. Called by `runtimes.edge.batching`. Limits on the numbers are set at the door, in
+`runtimes.edge.wishes`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +37,28 @@ class Sampling:
         return self.temperature < GREEDY_BELOW or self.top_k == 1
 
 
-class Sampler:
-    """Chooses tokens for one request; one random number is drawn per token."""
+class Guide(Protocol):
+    """What binds an answer; `runtimes.edge.grammar.Guide` is the real one."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def allowed(self, scores: int) -> NDArray[np.bool_]:
+        """Which of so many tokens may come next."""
+
+    def take(self, token: int) -> None:
+        """Go on after this token."""
+
+
+class Sampler:
+    """Chooses tokens for one request; one random number is drawn per token, from what the guide allows."""
+
+    def __init__(self, sampling: Sampling, guide: Guide | None = None) -> None:
         self._sampling = sampling
+        self._guide = guide
         self._random = np.random.default_rng(sampling.seed)
 
     @property
     def greedy(self) -> bool:
         """Whether `best` already gives this request's token."""
-        return self._sampling.greedy
+        return self._sampling.greedy and self._guide is None
 
     def pick(self, logits: Logits) -> int:
         """The next token.
@@ -54,9 +67,16 @@ class Sampler:
             logits: one row, shape [vocabulary].
 
         Raises:
-            Refused: the row holds no usable number.
+            HeadwaterError: the row holds no usable number, or the guide cannot go on.
         """
-        if self.greedy:
+        if self._guide is None:
+            return self._chosen(logits)
+        token = self._chosen(np.where(self._guide.allowed(len(logits)), logits, np.float32(-np.inf)))
+        self._guide.take(token)
+        return token
+
+    def _chosen(self, logits: Logits) -> int:
+        if self._sampling.greedy:
             return int(best(logits[None, :])[0])
         peak = float(logits.max())
         if not np.isfinite(peak):

@@ -22,11 +22,12 @@ from runtimes.edge.chat import ChatTemplate, prompt_tokens
 from runtimes.edge.embeddings import EncoderServed
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Ask
+from runtimes.edge.grammar import Grammar, Grammars
 from runtimes.edge.metrics import CONTENT_TYPE, EdgeMetrics, Outcome
 from runtimes.edge.replies import Reader, stream, whole
 from runtimes.edge.tokens import Vocabulary
 from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, UnknownModel, Wish
-from runtimes.errors import HeadwaterError, Invalid, Unavailable
+from runtimes.errors import HeadwaterError, Invalid, Refused, Unavailable
 
 BODY_LIMIT_BYTES = 1 << 20
 BODY_S = 30.0  # in which a body has to arrive
@@ -34,7 +35,8 @@ STUCK_S = 60.0  # an engine that takes no turn for so long is reported dead
 LONG_TEXT = 8192  # characters; longer prompts are tokenized off the event loop
 STARTING_RETRY_S = 2.0
 
-OUTCOMES = {400: Outcome.INVALID, 404: Outcome.INVALID, 429: Outcome.TURNED_AWAY, 503: Outcome.TURNED_AWAY}
+TURNED_AWAY = (429, 503, 504)
+OUTCOMES = {400: Outcome.INVALID, 404: Outcome.INVALID, **dict.fromkeys(TURNED_AWAY, Outcome.TURNED_AWAY)}
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -47,6 +49,7 @@ class Served:
     engine: Engine
     vocabulary: Vocabulary
     chat: ChatTemplate | None
+    grammars: Grammars
     names: tuple[str, ...]
     made_s: int
 
@@ -137,7 +140,18 @@ class EdgeServer:
     async def _answer(self, request: web.Request, served: Served, wish: Wish, prompt: list[int]) -> web.StreamResponse:
         asked_tokens = wish.asked_tokens
         most_tokens = wish.usual_tokens if asked_tokens is None else asked_tokens
-        ask = Ask(tuple(prompt), most_tokens, wish.sampling, wish.stops, shorten=asked_tokens is None)
+        grammar = await _grammar(served.grammars, wish)
+        ask = Ask(
+            tuple(prompt),
+            most_tokens,
+            wish.sampling,
+            wish.stops,
+            grammar=grammar,
+            priority=wish.priority,
+            client=wish.client,
+            timeout_s=wish.timeout_s,
+            shorten=asked_tokens is None,
+        )
         generation = served.engine.submit(ask)
         self._metrics.accepted(len(prompt))
         chat = isinstance(wish, ChatWish)
@@ -221,6 +235,17 @@ async def _prompt_tokens(vocabulary: Vocabulary, wish: CompletionWish) -> list[i
             f"prompt: token {max(tokens)} does not exist; the vocabulary has {vocabulary.size}.", param="prompt"
         )
     return tokens
+
+
+async def _grammar(grammars: Grammars, wish: Wish) -> Grammar | None:
+    """What binds the answer; compiled off the event loop, for a large schema takes a second."""
+    schema = wish.schema_to_follow
+    if schema is None:
+        return None
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, grammars.compile, schema)
+    except (Invalid, Refused) as exc:
+        raise BadField(f"response_format: {exc}", param="response_format") from exc
 
 
 async def _apart(size: int, tokens: Callable[[], list[int]]) -> list[int]:

@@ -44,6 +44,11 @@ class Vocabulary:
         tokenizer.no_truncation()
         return cls(tokenizer)
 
+    def to_json(self) -> str:
+        """The tokenizer in the library's own format."""
+        text: str = self._tokenizer.to_str()
+        return text
+
     def encode(self, text: str, *, special: bool) -> list[int]:
         """Tokens of a text; `special` lets the tokenizer add its own marks, as a plain completion wants.
 
@@ -81,7 +86,7 @@ class Vocabulary:
     @cached_property
     def _blind(self) -> Tokenizer:
         """The same tokenizer, blind to control tokens; made when first needed, for it is as large again."""
-        tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        tokenizer = Tokenizer.from_str(self.to_json())
         tokenizer.encode_special_tokens = True
         return tokenizer
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from runtimes.edge import formats
+from runtimes.edge.formats import ResponseFormat
 from runtimes.edge.sampler import Sampling
 from runtimes.errors import Invalid
 
@@ -23,10 +25,11 @@ LONGEST_STOP = 256  # characters
 COMPLETION_TOKENS = 16  # OpenAI's default for plain completions
 CHAT_TOKENS = 1024  # of a chat answer whose request sets no limit
 LARGEST_SEED = 2**63 - 1
+LOWEST_PRIORITY = 100
+LONGEST_TIMEOUT_S = 3600.0
+LONGEST_NAME = 256  # characters, of who asks
 
-HARMLESS = frozenset(
-    {"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"}
-)
+HARMLESS = frozenset({"store", "metadata", "service_tier", "prompt_cache_key", "parallel_tool_calls"})
 # Parameters that change the answer, with the values that ask for nothing.
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "tools": (None, []),
@@ -36,7 +39,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
     "logit_bias": (None, {}),
-    "response_format": (None, {"type": "text"}),
     "presence_penalty": (None, 0),
     "frequency_penalty": (None, 0),
     "repetition_penalty": (None, 1),
@@ -57,6 +59,7 @@ SEVERAL_KINDS: Mapping[str, str] = {
     "input": "must be a string, a list of strings, a list of token numbers, or a list of such lists",
     "stop": f"must be a string or a list of at most {MOST_STOPS} strings, each of 1 to {LONGEST_STOP} characters",
     "content": 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here',
+    "response_format": formats.SPELLED,
 }
 # What is wrong with a field, by the library's name for it; the rest keeps the library's words.
 PLAIN_WORDS: Mapping[str, str] = {
@@ -154,6 +157,12 @@ class Wish(BaseModel):
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    response_format: ResponseFormat | None = None
+    # Who shares the engine with whom: OpenAI's names for the end user, and vLLM's for the order.
+    user: str | None = Field(default=None, max_length=LONGEST_NAME)
+    safety_identifier: str | None = Field(default=None, max_length=LONGEST_NAME)
+    priority: int = Field(default=0, ge=-LOWEST_PRIORITY, le=LOWEST_PRIORITY)
+    timeout_s: float | None = Field(default=None, gt=0, le=LONGEST_TIMEOUT_S)
 
     @model_validator(mode="after")
     def _only_what_is_supported(self) -> Wish:
@@ -161,6 +170,10 @@ class Wish(BaseModel):
             raise BadField(f"n is {self.n}; this server gives one answer per request, so n must be 1.", param="n")
         if self.stream_options is not None and not self.stream:
             raise BadField("stream_options is only for streamed answers; set stream to true.", param="stream_options")
+        if self.stops and self.schema_to_follow is not None:
+            raise BadField(
+                "stop would cut the JSON that response_format asks for; leave one of them out.", param="stop"
+            )
         for name, value in (self.model_extra or {}).items():
             if name in HARMLESS or (name in UNSUPPORTED and value in UNSUPPORTED[name]):
                 continue
@@ -188,6 +201,16 @@ class Wish(BaseModel):
     def stops(self) -> tuple[str, ...]:
         """Strings that end the answer."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def client(self) -> str:
+        """Who asks; everyone without a name is one client."""
+        return self.safety_identifier or self.user or ""
+
+    @property
+    def schema_to_follow(self) -> Mapping[str, Any] | None:
+        """The JSON Schema that the answer has to satisfy, if any."""
+        return None if self.response_format is None else self.response_format.schema_to_follow()
 
     @property
     def with_usage(self) -> bool:

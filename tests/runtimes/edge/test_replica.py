@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import time
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jsonschema
 import openai
 import pytest
 
@@ -124,6 +126,20 @@ def test_a_seed_repeats_an_answer_whoever_else_is_served(client: openai.OpenAI) 
 
     assert together[0] == together[2] == alone
     assert len(set(together)) == 3
+
+
+def test_a_schema_binds_the_answer_of_the_real_model(client: openai.OpenAI) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}, "inhabitants": {"enum": [1000, 2000000]}},
+        "required": ["city", "inhabitants"],
+        "additionalProperties": False,
+    }
+    wanted = {"type": "json_schema", "json_schema": {"name": "capital", "schema": schema, "strict": True}}
+    answer = client.chat.completions.create(model="tiny", messages=QUESTION, temperature=0, response_format=wanted)
+
+    assert answer.choices[0].finish_reason == "stop"
+    jsonschema.validate(json.loads(answer.choices[0].message.content), schema)
 
 
 def test_a_stop_string_ends_the_answer_before_it(client: openai.OpenAI) -> None:

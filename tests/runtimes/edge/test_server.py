@@ -19,6 +19,7 @@ from runtimes.edge import replies, server
 from runtimes.edge.chat import ChatTemplate
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import deliver
+from runtimes.edge.grammar import Grammars
 from runtimes.edge.metrics import EdgeMetrics
 from runtimes.edge.server import EdgeServer, Served
 from runtimes.edge.tokens import Vocabulary
@@ -44,7 +45,7 @@ def serve(decoder: Any, vocabulary: Vocabulary, work: Work, *, queue: int = 8, t
         await loop.run_in_executor(None, engine.start)
         edge = EdgeServer(EdgeMetrics())
         chat = ChatTemplate(template, bos_token="", eos_token="") if template else None
-        edge.open_for(Served(engine, vocabulary, chat, ("tiny", "smol"), made_s=5))
+        edge.open_for(Served(engine, vocabulary, chat, Grammars(vocabulary, [256]), ("tiny", "smol"), made_s=5))
         async with TestClient(TestServer(edge.app(), handler_cancellation=True)) as client:
             try:
                 await work(client, engine)
@@ -120,9 +121,7 @@ def changed(**fields: Any) -> dict[str, Any]:
         pytest.param(changed(stream_options={}), 400, "stream_options", "set stream", id="options without stream"),
         pytest.param(changed(logprobs=1), 400, "logprobs", "not supported", id="logprobs"),
         pytest.param(changed(tools=[{}]), 400, "tools", "not supported", id="tools"),
-        pytest.param(
-            changed(response_format={"type": "json_object"}), 400, "response_format", "not supported", id="format"
-        ),
+        pytest.param(changed(response_format="json"), 400, "response_format", "json_object", id="a text as format"),
         pytest.param(changed(frequency_penalty=0.5), 400, "frequency_penalty", "not supported", id="penalty"),
         pytest.param(changed(bogus=1), 400, "bogus", "not a parameter", id="an unknown field"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from runtimes.edge import wishes
-from runtimes.edge.wishes import BadField, ChatWish
+from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, read
 
 CONTENT = 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here'
 
@@ -54,3 +54,27 @@ def test_messages_that_cannot_be_read_are_answered_in_plain_words(messages: Any,
         wishes.read(ChatWish, json.dumps({"model": "tiny", "messages": messages}).encode())
 
     assert (str(caught.value), caught.value.param) == (sentence, "messages")
+
+
+def test_who_asks_how_urgently_and_for_how_long_is_read() -> None:
+    body = {"model": "m", "prompt": "p", "user": "ann", "priority": -2, "timeout_s": 1.5}
+    wish = read(CompletionWish, json.dumps(body).encode())
+
+    assert (wish.client, wish.priority, wish.timeout_s) == ("ann", -2, 1.5)
+    named = read(CompletionWish, json.dumps(body | {"safety_identifier": "hashed"}).encode())
+    assert named.client == "hashed"
+
+
+@pytest.mark.parametrize(
+    ("field", "sentence"),
+    [
+        ({"priority": 101}, "priority must be at most 100"),
+        ({"priority": "high"}, "priority must be an integer"),
+        ({"timeout_s": 0}, "timeout_s must be more than 0"),
+        ({"timeout_s": 4000}, "timeout_s must be at most 3600"),
+        ({"user": "u" * 300}, "user"),
+    ],
+)
+def test_what_asks_for_too_much_of_the_queue_is_refused(field: dict[str, object], sentence: str) -> None:
+    with pytest.raises(BadField, match=sentence):
+        read(CompletionWish, json.dumps({"model": "m", "prompt": "p"} | field).encode())
