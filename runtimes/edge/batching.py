@@ -91,7 +91,7 @@ class Batching:
         generation = self._rows.next_to_read()
         if generation is not None:
             ask = generation.ask
-            self._rows.seat(generation, Sampler(ask.sampling), TextStream(self._vocabulary, ask.stops))
+            self._rows.seat(generation, Sampler(ask.sampling, ask.prompt), TextStream(self._vocabulary, ask.stops))
 
     def read(self) -> list[tuple[Generation, Piece]]:
         """Free the seats of those who left and read a piece of a prompt; returns the pieces to deliver."""

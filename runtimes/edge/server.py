@@ -135,7 +135,20 @@ class EdgeServer:
     async def _answer(self, request: web.Request, served: Served, wish: Wish, prompt: list[int]) -> web.StreamResponse:
         asked_tokens = wish.asked_tokens
         most_tokens = wish.usual_tokens if asked_tokens is None else asked_tokens
-        ask = Ask(tuple(prompt), most_tokens, wish.sampling, wish.stops, shorten=asked_tokens is None)
+        sampling = wish.sampling
+        unknown = max((token for token, _ in sampling.logit_bias), default=0)
+        if unknown >= served.vocabulary.size:
+            raise _no_such_token(unknown, served.vocabulary, "logit_bias")
+        ask = Ask(
+            tuple(prompt),
+            most_tokens,
+            sampling,
+            wish.stops,
+            priority=wish.priority or 0,
+            client=wish.client,
+            timeout_s=wish.timeout_s,
+            shorten=asked_tokens is None,
+        )
         generation = served.engine.submit(ask)
         self._metrics.accepted(len(prompt))
         chat = isinstance(wish, ChatWish)
@@ -204,10 +217,12 @@ async def _prompt_tokens(vocabulary: Vocabulary, wish: CompletionWish) -> list[i
         return await _apart(len(texts[0]), partial(vocabulary.encode, texts[0], special=True))
     tokens = [item for item in prompt if isinstance(item, int)]
     if tokens and max(tokens) >= vocabulary.size:
-        raise BadField(
-            f"prompt: token {max(tokens)} does not exist; the vocabulary has {vocabulary.size}.", param="prompt"
-        )
+        raise _no_such_token(max(tokens), vocabulary, "prompt")
     return tokens
+
+
+def _no_such_token(token: int, vocabulary: Vocabulary, param: str) -> BadField:
+    return BadField(f"{param}: token {token} does not exist; the vocabulary has {vocabulary.size}.", param=param)
 
 
 async def _apart(size: int, tokens: Callable[[], list[int]]) -> list[int]:

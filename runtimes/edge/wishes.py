@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from runtimes.edge.sampler import Sampling
+from runtimes.edge.knobs import MOST_BIASES, Knobs
 from runtimes.errors import Invalid
 
 MOST_MESSAGES = 1024
@@ -22,11 +22,9 @@ MOST_STOPS = 4
 LONGEST_STOP = 256  # characters
 COMPLETION_TOKENS = 16  # OpenAI's default for plain completions
 CHAT_TOKENS = 1024  # of a chat answer whose request sets no limit
-LARGEST_SEED = 2**63 - 1
+LONGEST_TIMEOUT_S = 3600
 
-HARMLESS = frozenset(
-    {"user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"}
-)
+HARMLESS = frozenset({"store", "metadata", "service_tier", "prompt_cache_key", "parallel_tool_calls"})
 # Parameters that change the answer, with the values that ask for nothing.
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "tools": (None, []),
@@ -35,12 +33,7 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "function_call": (None, "none", "auto"),
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
-    "logit_bias": (None, {}),
     "response_format": (None, {"type": "text"}),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
-    "repetition_penalty": (None, 1),
-    "min_p": (None, 0),
     "best_of": (None, 1),
     "echo": (None, False),
     "suffix": (None, ""),
@@ -55,6 +48,7 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
 SEVERAL_KINDS: Mapping[str, str] = {
     "prompt": "must be a string, a list of one string, or a list of token numbers",
     "stop": f"must be a string or a list of at most {MOST_STOPS} strings, each of 1 to {LONGEST_STOP} characters",
+    "logit_bias": f"must be an object of at most {MOST_BIASES} token numbers, each with a number from -100 to 100",
     "content": 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here',
 }
 # What is wrong with a field, by the library's name for it; the rest keeps the library's words.
@@ -136,23 +130,23 @@ class StreamOptions(BaseModel):
 Stop = Annotated[str, Field(min_length=1, max_length=LONGEST_STOP)]
 
 
-class Wish(BaseModel):
+class Wish(Knobs):
     """What chat and plain completions share."""
 
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     usual_tokens: ClassVar[int]  # most tokens of an answer whose request sets no limit
 
     model: str
     max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
-    seed: int | None = Field(default=None, ge=-LARGEST_SEED, le=LARGEST_SEED)
     stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
     n: int | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    priority: int | None = Field(default=None, ge=-100, le=100)  # lower is served first
+    timeout_s: float | None = Field(default=None, gt=0, le=LONGEST_TIMEOUT_S)
+    user: str | None = None
+    safety_identifier: str | None = None
 
     @model_validator(mode="after")
     def _only_what_is_supported(self) -> Wish:
@@ -174,14 +168,9 @@ class Wish(BaseModel):
         return self.max_tokens
 
     @property
-    def sampling(self) -> Sampling:
-        """How tokens are chosen; OpenAI's defaults."""
-        return Sampling(
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or 0,
-            seed=None if self.seed is None else self.seed % (LARGEST_SEED + 1),
-        )
+    def client(self) -> str:
+        """Whose share of the engine the request takes; the newer name goes first."""
+        return self.safety_identifier or self.user or ""
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -235,6 +224,8 @@ def read(kind: type[W], body: bytes) -> W:
         if first["type"] == "json_invalid":
             raise BadField(f"The body is not JSON: {first['ctx']['error']}.", param=None) from exc
         named = [str(part) for part in first["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
+        if named[:1] == ["logit_bias"]:
+            del named[1:]  # a name that the client made up, of any length
         where = ".".join(named) or "The body"
         raise BadField(f"{where} {_wrong(first, named)}.", param=named[0] if named else None) from exc
     except RecursionError as exc:
