@@ -114,7 +114,8 @@ class Batching:
                 self._rows.waiting.left(generation)
                 self._made.append((generation, Piece(error=_as_ours(exc), at_s=self._clock())))
                 return
-            self._rows.seat(generation, Sampler(ask.sampling, guide), TextStream(self._vocabulary, ask.stops))
+            sampler = Sampler(ask.sampling, ask.prompt, guide)
+            self._rows.seat(generation, sampler, TextStream(self._vocabulary, ask.stops))
 
     def read(self) -> list[tuple[Generation, Piece]]:
         """Free the seats of those who left and read a piece of a prompt; returns the pieces to deliver."""

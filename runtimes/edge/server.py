@@ -141,10 +141,14 @@ class EdgeServer:
         asked_tokens = wish.asked_tokens
         most_tokens = wish.usual_tokens if asked_tokens is None else asked_tokens
         grammar = await _grammar(served.grammars, wish)
+        sampling = wish.sampling
+        unknown = max((token for token, _ in sampling.logit_bias), default=0)
+        if unknown >= served.vocabulary.size:
+            raise _no_such_token(unknown, served.vocabulary, "logit_bias")
         ask = Ask(
             tuple(prompt),
             most_tokens,
-            wish.sampling,
+            sampling,
             wish.stops,
             grammar=grammar,
             priority=wish.priority,
@@ -231,9 +235,7 @@ async def _prompt_tokens(vocabulary: Vocabulary, wish: CompletionWish) -> list[i
         return await _apart(len(texts[0]), partial(vocabulary.encode, texts[0], special=True))
     tokens = [item for item in prompt if isinstance(item, int)]
     if tokens and max(tokens) >= vocabulary.size:
-        raise BadField(
-            f"prompt: token {max(tokens)} does not exist; the vocabulary has {vocabulary.size}.", param="prompt"
-        )
+        raise _no_such_token(max(tokens), vocabulary, "prompt")
     return tokens
 
 
@@ -246,6 +248,10 @@ async def _grammar(grammars: Grammars, wish: Wish) -> Grammar | None:
         return await asyncio.get_running_loop().run_in_executor(None, grammars.compile, schema)
     except (Invalid, Refused) as exc:
         raise BadField(f"response_format: {exc}", param="response_format") from exc
+
+
+def _no_such_token(token: int, vocabulary: Vocabulary, param: str) -> BadField:
+    return BadField(f"{param}: token {token} does not exist; the vocabulary has {vocabulary.size}.", param=param)
 
 
 async def _apart(size: int, tokens: Callable[[], list[int]]) -> list[int]:

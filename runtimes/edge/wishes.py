@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from runtimes.edge import formats
 from runtimes.edge.formats import ResponseFormat
-from runtimes.edge.sampler import Sampling
+from runtimes.edge.knobs import MOST_BIASES, Knobs
 from runtimes.errors import Invalid
 
 MOST_MESSAGES = 1024
@@ -24,7 +24,6 @@ MOST_STOPS = 4
 LONGEST_STOP = 256  # characters
 COMPLETION_TOKENS = 16  # OpenAI's default for plain completions
 CHAT_TOKENS = 1024  # of a chat answer whose request sets no limit
-LARGEST_SEED = 2**63 - 1
 LOWEST_PRIORITY = 100
 LONGEST_TIMEOUT_S = 3600.0
 LONGEST_NAME = 256  # characters, of who asks
@@ -38,11 +37,6 @@ UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
     "function_call": (None, "none", "auto"),
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
-    "logit_bias": (None, {}),
-    "presence_penalty": (None, 0),
-    "frequency_penalty": (None, 0),
-    "repetition_penalty": (None, 1),
-    "min_p": (None, 0),
     "best_of": (None, 1),
     "echo": (None, False),
     "suffix": (None, ""),
@@ -58,6 +52,7 @@ SEVERAL_KINDS: Mapping[str, str] = {
     "prompt": "must be a string, a list of one string, or a list of token numbers",
     "input": "must be a string, a list of strings, a list of token numbers, or a list of such lists",
     "stop": f"must be a string or a list of at most {MOST_STOPS} strings, each of 1 to {LONGEST_STOP} characters",
+    "logit_bias": f"must be an object of at most {MOST_BIASES} token numbers, each with a number from -100 to 100",
     "content": 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here',
     "response_format": formats.SPELLED,
 }
@@ -140,19 +135,15 @@ class StreamOptions(BaseModel):
 Stop = Annotated[str, Field(min_length=1, max_length=LONGEST_STOP)]
 
 
-class Wish(BaseModel):
+class Wish(Knobs):
     """What chat and plain completions share."""
 
-    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow")
 
     usual_tokens: ClassVar[int]  # most tokens of an answer whose request sets no limit
 
     model: str
     max_tokens: int | None = Field(default=None, ge=1)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    top_k: int | None = Field(default=None, ge=0)
-    seed: int | None = Field(default=None, ge=-LARGEST_SEED, le=LARGEST_SEED)
     stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
     n: int | None = None
     stream: bool | None = None
@@ -188,24 +179,14 @@ class Wish(BaseModel):
         return self.max_tokens
 
     @property
-    def sampling(self) -> Sampling:
-        """How tokens are chosen; OpenAI's defaults."""
-        return Sampling(
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            top_k=self.top_k or 0,
-            seed=None if self.seed is None else self.seed % (LARGEST_SEED + 1),
-        )
+    def client(self) -> str:
+        """Whose share of the engine the request takes; the newer name goes first."""
+        return self.safety_identifier or self.user or ""
 
     @property
     def stops(self) -> tuple[str, ...]:
         """Strings that end the answer."""
         return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-
-    @property
-    def client(self) -> str:
-        """Who asks; everyone without a name is one client."""
-        return self.safety_identifier or self.user or ""
 
     @property
     def schema_to_follow(self) -> Mapping[str, Any] | None:
@@ -259,6 +240,8 @@ def read(kind: type[W], body: bytes) -> W:
         if first["type"] == "json_invalid":
             raise BadField(f"The body is not JSON: {first['ctx']['error']}.", param=None) from exc
         named = [str(part) for part in first["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
+        if named[:1] == ["logit_bias"]:
+            del named[1:]  # a name that the client made up, of any length
         where = ".".join(named) or "The body"
         raise BadField(f"{where} {_wrong(first, named)}.", param=named[0] if named else None) from exc
     except RecursionError as exc:

@@ -43,7 +43,7 @@ def grammars(vocabulary: Vocabulary) -> Grammars:
 
 def written(guide: Guide, seed: int, tokens: int) -> tuple[bytes, bool]:
     """What a model without preferences writes, and whether it ended by itself."""
-    sampler = Sampler(Sampling(seed=seed), guide)
+    sampler = Sampler(Sampling(seed=seed), guide=guide)
     scores = np.random.default_rng(seed).normal(size=300).astype(np.float32)  # wider than the vocabulary
     made = []
     for _ in range(tokens):
