@@ -71,9 +71,7 @@ def test_a_stream_says_what_the_whole_answer_says(decoder: Any, vocabulary: Voca
         pytest.param(changed(stream_options={}), 400, "stream_options", "set stream", id="options without stream"),
         pytest.param(changed(logprobs=1), 400, "logprobs", "not supported", id="logprobs"),
         pytest.param(changed(tools=[{}]), 400, "tools", "not supported", id="tools"),
-        pytest.param(
-            pytest.param(changed(response_format="json"), 400, "response_format", "json_object", id="a text as format"),
-        ),
+        pytest.param(changed(response_format="json"), 400, "response_format", "json_object", id="a text as format"),
         pytest.param(changed(suffix="x"), 400, "suffix", "not supported", id="suffix"),
         pytest.param(changed(bogus=1), 400, "bogus", "not a parameter", id="an unknown field"),
     ],
