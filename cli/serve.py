@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
     def serve(
         artifact: Annotated[Path, typer.Argument(help="Folder of a built artifact.", exists=True, file_okay=False)],
         port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 8500,
-        slots: Annotated[int, typer.Option(min=1, max=64, help="Sequences decoded together.")] = 4,
+        slots: Annotated[int, typer.Option(min=1, max=4096, help="Sequences decoded together.")] = 4,
         context: Annotated[
             int | None,
             typer.Option(

@@ -331,7 +331,7 @@ def test_a_broken_artifact_is_not_served(
 
 def test_more_than_the_model_or_the_machine_has_is_not_served(command: Command, artifact: Path) -> None:
     assert "at most 8192" in command.refused("serve", artifact, "--context", "8193", "--dry-run")
-    assert "lower --slots" in command.refused("serve", artifact, "--context", "8192", "--slots", "64", "--dry-run")
+    assert "lower --slots" in command.refused("serve", artifact, "--context", "8192", "--slots", "4096", "--dry-run")
 
 
 def test_a_service_without_its_site_is_told_what_is_missing(command: Command) -> None:

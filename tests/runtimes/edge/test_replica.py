@@ -187,7 +187,7 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
     [
         pytest.param({"max_tokens": 600}, "context of 512 tokens", id="too long"),
         pytest.param({"n": 2}, "n must be 1", id="two answers"),
-        pytest.param({"logit_bias": {"5": 3}}, "not supported", id="not supported"),
+        pytest.param({"suffix": "end"}, "not supported", id="not supported"),
     ],
 )
 def test_what_cannot_be_done_is_a_bad_request(client: openai.OpenAI, extra: dict[str, object], sentence: str) -> None:
