@@ -168,7 +168,7 @@ def of_the_peers(options: argparse.Namespace, short: list[list[int]], long: list
         runs[f"llama.cpp{name}, long prompt"] = partial(peer.run, [long], 2)
     if options.peers is not None:
         for label, other in {"genai": Genai(options.peers, CONTEXT_TOKENS), "optimum": Optimum(options.peers)}.items():
-            runs[f"{label}, 1 streams"] = partial(other.run, short[:1], NEW_TOKENS)
+            runs[f"{label}, 1 streams"] = partial(other.run, short[:1], NEW_TOKENS // 4)
             runs[f"{label}, long prompt"] = partial(other.run, [long], 2)
     return runs
 

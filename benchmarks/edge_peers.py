@@ -75,7 +75,9 @@ class Genai:
             shutil.rmtree(partial, ignore_errors=True)
             command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(hugging_face(work))]
             command += ["-o", str(partial), "-p", "int4", "-e", "cpu", "--extra_options", "int4_accuracy_level=4"]
-            subprocess.run([*command, "int4_block_size=32"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [*command, "int4_block_size=32"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             partial.rename(folder)
         self._og, self._context_tokens = onnxruntime_genai, context_tokens
         self._model = onnxruntime_genai.Model(str(folder))
@@ -114,7 +116,14 @@ class Optimum:
         times_s = []
         for most in (1, tokens):
             begun_s = time.perf_counter()
-            self._model.generate(prompt, max_new_tokens=most, min_new_tokens=most, do_sample=False)
+            self._model.generate(
+                prompt,
+                max_new_tokens=most,
+                min_new_tokens=most,
+                do_sample=False,
+                pad_token_id=0,
+                attention_mask=torch.ones_like(prompt),
+            )
             times_s.append(time.perf_counter() - begun_s)
         return Measured(times_s[0], max(1, tokens - 1) / max(1e-9, times_s[1] - times_s[0]))
 

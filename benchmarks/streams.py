@@ -6,8 +6,8 @@ tokens are counted by the server's own usage, because several may come in one ev
 
 from __future__ import annotations
 
-import http.client
 import json
+import socket
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -53,24 +53,38 @@ class Clients:
         return Measured(first_s, made / max(1e-9, to_s - from_s))
 
     def ask(self, prompt: list[int], tokens: int) -> Seen:
-        """Read one answer to its end."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=300)
+        """Read one answer to its end; what came is looked at afterwards, so that the client takes little time."""
         body = {"model": "bench", "prompt": prompt, "max_tokens": tokens, "temperature": 0, "stream": True}
         body |= {"stream_options": {"include_usage": True}, **self._extra}
-        asked_s = time.perf_counter()
-        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise SystemExit(f"the server answers {answer.status}: {answer.read(500)!r}")
-        arrivals_s, made = [], 0
-        for line in answer:
-            if not line.startswith(b"data: {"):
-                continue
-            at_s, event = time.perf_counter(), json.loads(line.removeprefix(b"data: "))
-            if any(choice.get("text") for choice in event["choices"]):
-                arrivals_s.append(at_s)
-            made = (event.get("usage") or {}).get("completion_tokens", made)
-        connection.close()
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: {self._host}\r\nConnection: close\r\n"
+        wanted = json.dumps(body).encode()
+        with socket.create_connection((self._host, self._port), timeout=300) as connection:
+            asked_s = time.perf_counter()
+            connection.sendall(
+                f"{head}Content-Type: application/json\r\nContent-Length: {len(wanted)}\r\n\r\n".encode()
+            )
+            connection.sendall(wanted)
+            received = []
+            while part := connection.recv(1 << 16):
+                received.append((time.perf_counter(), part))
+        arrivals_s, made = _looked_at(received)
         if made != tokens:
             raise SystemExit(f"The answer ended after {made} of {tokens} tokens; the prompt must be changed.")
         return Seen(asked_s, arrivals_s)
+
+
+def _looked_at(received: list[tuple[float, bytes]]) -> tuple[list[float], int]:
+    """When each event with text came, and how many tokens the server says it made."""
+    arrivals_s, made, rest = [], 0, b""
+    for at_s, part in received:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            if not line.startswith(b"data: {"):
+                continue
+            event = json.loads(line.removeprefix(b"data: "))
+            if any(choice.get("text") for choice in event["choices"]):
+                arrivals_s.append(at_s)
+            made = (event.get("usage") or {}).get("completion_tokens", made)
+    if not arrivals_s:
+        raise SystemExit(f"the server answers {received[0][1][:500]!r}" if received else "the server does not answer")
+    return arrivals_s, made
