@@ -227,14 +227,14 @@ class CompletionWish(Wish):
 W = TypeVar("W", bound=BaseModel)
 
 
-def read(kind: type[W], body: bytes) -> W:
-    """Check a request body.
+def read(kind: type[W], body: bytes | Mapping[str, Any]) -> W:
+    """Check a request body: JSON, or the fields of a form.
 
     Raises:
         BadField: it is not JSON, or a field is missing, wrong or not supported; names the field.
     """
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate_json(body) if isinstance(body, bytes) else kind.model_validate(body)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
