@@ -98,8 +98,10 @@ def speech_resident_bytes(path: str, context_tokens: int, encoder: str) -> int:
     _, mels, frames = hearing.get_inputs()[0].shape
     (heard,) = hearing.run(None, {"input_features": np.zeros((1, mels, frames), np.float32)})
     decoding = Decoding(session, heard)
-    decoding.read([0] * (context_tokens - 1))
-    decoding.read([0])
+    prompt_tokens = context_tokens // 2  # as long as the edge server makes it
+    decoding.read([0] * prompt_tokens)
+    for _ in range(context_tokens - prompt_tokens):
+        decoding.read([0])
     return int(psutil.Process().memory_info().rss) + HELD_SOUND_BYTES
 
 
