@@ -94,7 +94,7 @@ def _token(tokens: dict[str, int], name: str) -> int:
 
 
 def _ids(generation: Json, config: Json, key: str) -> tuple[int, ...]:
-    value = generation.get(key, config.get(key))
+    value = (generation or config).get(key)  # older models have it beside their sizes
     numbers = value if isinstance(value, list) else []
     return tuple(number for number in numbers if isinstance(number, int) and number >= 0)
 

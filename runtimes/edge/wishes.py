@@ -243,7 +243,8 @@ def read(kind: type[W], body: bytes | Mapping[str, Any]) -> W:
         if named[:1] == ["logit_bias"]:
             del named[1:]  # a name that the client made up, of any length
         where = ".".join(named) or "The body"
-        raise BadField(f"{where} {_wrong(first, named)}.", param=named[0] if named else None) from exc
+        several = named if isinstance(body, bytes) else []  # a form's fields are of one kind
+        raise BadField(f"{where} {_wrong(first, several)}.", param=named[0] if named else None) from exc
     except RecursionError as exc:
         raise BadField("The body is nested too deeply.", param=None) from exc
 
