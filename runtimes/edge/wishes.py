@@ -239,7 +239,11 @@ def read(kind: type[W], body: bytes | Mapping[str, Any]) -> W:
         first = exc.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise BadField(f"The body is not JSON: {first['ctx']['error']}.", param=None) from exc
-        named = [str(part) for part in first["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
+        named = [
+            str(part)
+            for part in first["loc"]
+            if not (isinstance(part, str) and ("[" in part or part in {"str", "constrained-str"}))
+        ]
         if named[:1] == ["logit_bias"]:
             del named[1:]  # a name that the client made up, of any length
         where = ".".join(named) or "The body"

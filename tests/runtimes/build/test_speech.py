@@ -12,12 +12,9 @@ import openai
 import pytest
 from tiny_speech import write_speech
 
-from runtimes.build.build import build
-from runtimes.build.job import Job
 from runtimes.build.speech import judge_hearing, trial_sound
 from runtimes.build.speech_shape import read_speech_shape
 from runtimes.build.tasks import task_of, usual_quantization
-from runtimes.build.worker import work
 from runtimes.contract import Phase, ReplicaSpec
 from runtimes.edge import dictation
 from runtimes.edge.artifact import open_artifact
@@ -31,22 +28,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer and the expo
 RATE = 16000
 
 
-class Silent:
-    def step(self, name: str, *, total: int, done: int) -> None:
-        assert 0 <= done <= total, name
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_speech(tmp_path_factory.mktemp("speech") / "tiny-whisper")
 
 
 @pytest.fixture(scope="module")
-def built(source, tmp_path_factory: pytest.TempPathFactory):
-    from runtimes.build.cache import BuildRequest  # noqa: PLC0415 beside its only use
-
-    store = tmp_path_factory.mktemp("store")
-    return build(BuildRequest("tiny", str(source), "fp32", "MIT"), store, Silent())
+def built(source, build_here):
+    return build_here(source, "fp32")
 
 
 def samples(seconds: float) -> np.ndarray:
@@ -169,12 +158,8 @@ def test_the_openai_client_gets_transcripts_in_every_format(built):
     assert srt.count(" --> ") == len(verbose.segments)
 
 
-def test_an_int8_model_is_smaller_and_its_distance_is_recorded(source, built, tmp_path):
-    for name in ("artifact", "work"):
-        (tmp_path / name).mkdir()
-    folders = {"folder": str(tmp_path / "artifact"), "work": str(tmp_path / "work"), "reading": "none"}
-    job = Job(kind="directory", source=str(source), bits=8, task="transcription", **folders)
-    found = work(job, Silent())
+def test_an_int8_model_is_smaller_and_its_distance_is_recorded(source, built, build_here):
+    found = build_here(source, "int8").manifest
 
     whole = built.manifest
     assert (whole.task, set(whole.files)) == ("transcription", {"encoder.onnx", "model.onnx", "tokenizer.json"})
