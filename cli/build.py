@@ -125,10 +125,10 @@ def _quantization(asked: str | None, source: str, settings: Settings) -> str:
         return asked  # whoever looks for it says what there is
     try:
         found = resolve_source(source, settings.artifacts)
-    except Unavailable:
+        check_source(found)
+        task = task_of(found.path)
+    except (Invalid, Refused, Unavailable):  # the build says so, once the rest of the request is in order
         return asked or usual_quantization(GENERATION)
-    check_source(found)
-    task = task_of(found.path)
     check_quantization(task, asked or usual_quantization(task))
     return asked or usual_quantization(task)
 

@@ -8,13 +8,14 @@ they begin, and it is read block by block so that a small file cannot unfold wit
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from runtimes.edge.resampling import Resampler
 from runtimes.edge.wishes import BadField
+from runtimes.errors import Refused
 
 RATE = 16000  # samples a second
 LONGEST_S = 3600
@@ -35,9 +36,14 @@ def read_sound(content: bytes) -> Samples:
 
     Raises:
         BadField: it is of another kind, broken, empty, or longer than `LONGEST_S`.
+        Refused: libsndfile is missing here.
     """
     if (kind := _kind(content)) is None:
         raise BadField(f"file is in a format that is not read here; send one of {FORMATS}.", param="file")
+    try:
+        import soundfile  # noqa: PLC0415 where its C library is missing, models that hear nothing are served all the same
+    except (ImportError, OSError) as exc:
+        raise Refused(f"This server cannot read sound files: {type(exc).__name__}: {exc}"[:200]) from exc
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             found = _decoded(file)
@@ -48,7 +54,7 @@ def read_sound(content: bytes) -> Samples:
     return found
 
 
-def _decoded(file: soundfile.SoundFile) -> Samples:
+def _decoded(file: Any) -> Samples:
     rate, channels = int(file.samplerate), int(file.channels)
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise BadField(
