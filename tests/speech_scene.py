@@ -19,7 +19,7 @@ from runtimes.edge.hearing import Hearing
 from runtimes.edge.metrics import EdgeMetrics
 from runtimes.edge.server import EdgeServer
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.transcriptions import BODIES, SpeechServed
+from runtimes.edge.transcriptions import SpeechServed
 
 PATH = "/v1/audio/transcriptions"
 RATE = 16000
@@ -129,7 +129,7 @@ def serve(parrot: Parrot, vocabulary: Vocabulary, work: Work, *, slots: int = 2,
         engine = Hearing(parrot, vocabulary.decode, slots=slots, queue=queue, post=post)
         await loop.run_in_executor(None, engine.start)
         edge = EdgeServer(EdgeMetrics())
-        edge.open_for(SpeechServed(engine, vocabulary, ("ear", "tiny"), 5, asyncio.Semaphore(BODIES)))
+        edge.open_for(SpeechServed(engine, vocabulary, ("ear", "tiny"), made_s=5))
         async with TestClient(TestServer(edge.app(), handler_cancellation=True)) as client:
             try:
                 await work(client, engine)

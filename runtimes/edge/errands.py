@@ -137,7 +137,7 @@ class Errands(ABC, Generic[E, W]):
         Raises:
             Unavailable: there is no room, or the engine takes nothing new.
         """
-        with self._changed:
+        with self._changed:  # which the check takes again
             self.check_room(errand)
             self._errands.append(errand)
             self._changed.notify()
@@ -148,9 +148,10 @@ class Errands(ABC, Generic[E, W]):
         Raises:
             Unavailable: there is no room, or the engine takes nothing new.
         """
+        with self._changed:
+            present = deque(self._errands)
         if self.draining:
             raise Unavailable("This replica is draining and takes no new requests.")
-        present = deque(self._errands)
         share, _ = self._load(deque([*present, *more]))
         if len(present) >= self.slots + self._queue or share > 1:
             raise Full(

@@ -34,7 +34,7 @@ from runtimes.edge.reranking import ClassifierServed
 from runtimes.edge.server import EdgeServer, Served, Serves
 from runtimes.edge.session import Session
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.transcriptions import BODIES, SpeechServed
+from runtimes.edge.transcriptions import SpeechServed
 from runtimes.errors import HeadwaterError, Invalid, Unavailable
 
 BACKLOG = 256  # connections that may wait to be accepted
@@ -220,7 +220,7 @@ class Replica:
             recognizer = Recognizer(artifact, threads=spec.threads)
             engine = Hearing(recognizer, vocabulary.decode, slots=spec.slots, queue=spec.queue, post=self._call)
             engine.start()
-            return SpeechServed(engine, vocabulary, names, made_s, asyncio.Semaphore(BODIES))
+            return SpeechServed(engine, vocabulary, names, made_s)
         labels = artifact.manifest.shape.labels if isinstance(artifact.manifest.shape, ClassifierShape) else ()
         kind = Classifier if labels else Encoder
         reader = kind(artifact, context_tokens=spec.context_tokens, threads=spec.threads)

@@ -67,6 +67,7 @@ class EdgeServer:
         self._metrics = metrics
         self._served: Serves | None = None
         self._why_not = "The model is loading."
+        self._uploads = asyncio.Semaphore(transcriptions.BODIES)
         self.unanswered = 0  # requests to generate that have come and are not fully answered
 
     def open_for(self, served: Serves) -> None:
@@ -198,7 +199,7 @@ class EdgeServer:
         return await reranking.classify(await _body(request), self._named, self._metrics)
 
     async def _transcribe(self, request: web.Request) -> web.StreamResponse:
-        return await transcriptions.answer(request, self._named, self._metrics)
+        return await transcriptions.answer(request, self._named, self._metrics, self._uploads)
 
     def _serving(self, model: str) -> Served:
         served = self._named(model)

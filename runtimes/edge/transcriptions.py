@@ -20,6 +20,7 @@ from runtimes.edge import captions, wishes
 from runtimes.edge.captions import Caption
 from runtimes.edge.dictation import words
 from runtimes.edge.forms import Form, read_form
+from runtimes.edge.generation import Full
 from runtimes.edge.hearing import Hearing, Speech, Transcript
 from runtimes.edge.languages import LANGUAGES
 from runtimes.edge.mel import Spectrogram
@@ -31,7 +32,8 @@ from runtimes.edge.wishes import BadField
 PATHS = {"/v1/audio/transcriptions": "transcribe", "/v1/audio/translations": "translate"}
 BODY_LIMIT_BYTES = 25 << 20  # as OpenAI allows
 BODY_S = 120.0  # in which a body has to arrive
-BODIES = 4  # read and decoded together; others wait, so that many uploads do not fill the memory
+BODIES = 8  # taken in and decoded at once; more are turned away, so that uploads do not fill the memory
+RETRY_S = 2.0
 LONGEST_PROMPT = 16384  # characters; the model reads the last 223 tokens
 ENGLISH = "en"
 TYPES = {"srt": "application/x-subrip", "vtt": "text/vtt", "text": "text/plain"}
@@ -48,7 +50,6 @@ class SpeechServed:
     vocabulary: Vocabulary
     names: tuple[str, ...]
     made_s: int
-    uploads: asyncio.Semaphore
 
 
 class SpeechWish(BaseModel):
@@ -65,13 +66,16 @@ class SpeechWish(BaseModel):
     stream: bool = False
 
 
-async def answer(request: web.Request, named: Callable[[str], object], metrics: EdgeMetrics) -> web.Response:
+async def answer(
+    request: web.Request, named: Callable[[str], object], metrics: EdgeMetrics, uploads: asyncio.Semaphore
+) -> web.Response:
     """Answer one request.
 
     Args:
         request: to one of `PATHS`.
         named: what is served under a model's name.
         metrics: where it is counted.
+        uploads: held while a body is taken in.
 
     Raises:
         HeadwaterError: the form is wrong, the file cannot be read, or there is no room now.
@@ -79,17 +83,18 @@ async def answer(request: web.Request, named: Callable[[str], object], metrics: 
         web.HTTPRequestEntityTooLarge: the body is larger than the limit.
     """
     task = PATHS[request.path]
-    async with asyncio.timeout(BODY_S) as patience:
-        form = await read_form(request, limit_bytes=BODY_LIMIT_BYTES)
-        patience.reschedule(None)
+    if uploads.locked():
+        raise Full(f"{BODIES} sound files are being taken in already.", retry_in_s=RETRY_S)
+    async with uploads:
+        async with asyncio.timeout(BODY_S):
+            form = await read_form(request, limit_bytes=BODY_LIMIT_BYTES)
         wish = wishes.read(SpeechWish, form.fields)
         served = named(wish.model)
         if not isinstance(served, SpeechServed):
             raise BadField(f"{wish.model[:100]!r} hears no speech.", param="model")
-        served.engine.check_room()
         language = _language(wish, task, served.engine)
-        async with served.uploads:
-            speech = await asyncio.get_running_loop().run_in_executor(None, _speech, form, wish, language, task, served)
+        served.engine.check_room()
+        speech = await asyncio.get_running_loop().run_in_executor(None, _speech, form, wish, language, task, served)
     began_s = time.monotonic()
     pending = served.engine.submit(speech)
     metrics.accepted(len(speech.prompt))
