@@ -198,3 +198,28 @@ def test_long_sounds_share_the_model_window_by_window(vocabulary):
 
     parrot = Parrot(said(" a", 0, 29))
     serve(parrot, vocabulary, work)
+
+
+def test_files_that_come_slowly_do_not_pile_up(vocabulary, monkeypatch):
+    monkeypatch.setattr(transcriptions, "BODIES", 1)
+
+    async def work(client, _engine):
+        begun, rest = asyncio.Event(), asyncio.Event()
+
+        async def slowly():
+            yield b"--x\r\n"
+            begun.set()
+            await rest.wait()
+
+        headers = {"Content-Type": "multipart/form-data; boundary=x"}
+        first = asyncio.ensure_future(client.post(PATH, data=slowly(), headers=headers))
+        await begun.wait()
+        response = await client.post(PATH, data=form())
+        while response.status == 200:  # the first one's headers were still on their way
+            response = await client.post(PATH, data=form())
+        assert (response.status, "1 sound files are being taken in" in await response.text()) == (429, True)
+        rest.set()
+        assert (await first).status == 400
+        assert (await ask(client))[0] == 200
+
+    serve(Parrot(TWO), vocabulary, work)
