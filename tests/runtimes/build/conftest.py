@@ -49,6 +49,8 @@ def build_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[P
 
     What the worker answers goes through JSON, as it does between processes.
     """
+    import torch  # noqa: PLC0415 slow, and only some tests build
+
     from runtimes.build import build as building  # noqa: PLC0415 beside its only use
     from runtimes.build.worker import work  # noqa: PLC0415 torch is slow, and only some tests build
 
@@ -56,6 +58,7 @@ def build_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[P
         return Findings.model_validate_json(work(job, progress).model_dump_json())
 
     store = tmp_path_factory.mktemp("built-here")
+    torch.set_num_threads(1)  # more of them only wait for each other over models this small
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(building, "run_worker", work_here)
         yield lambda source, quantization: building.build(
