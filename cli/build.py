@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +32,13 @@ def register(app: typer.Typer) -> None:
     def build(
         model: Annotated[str, typer.Argument(help="A catalog model, a .gguf file, a model folder, or hf://org/name.")],
         quantization: Annotated[
-            str, typer.Option("--quantization", "-q", help="int4 or int8; int8 or fp32 for an embedding model.")
-        ] = "int4",
+            str | None,
+            typer.Option(
+                "--quantization",
+                "-q",
+                help="int4 or int8 for a model that generates text, int8 or fp32 for any other; the first without it.",
+            ),
+        ] = None,
         name: Annotated[
             str | None,
             typer.Option(help="Name of a model that is in no catalog; made from its file name when not given."),
@@ -59,8 +65,8 @@ def register(app: typer.Typer) -> None:
         if dry_run:
             if not found:
                 check_reachable(request, settings)
-            wanted = {"model": request.model, "quantization": quantization, "path": found and str(found.path)}
-            told = f"built already: {found.path}" if found else f"would build {request.model} {quantization}"
+            wanted = {"model": request.model, "quantization": request.quantization, "path": found and str(found.path)}
+            told = f"built already: {found.path}" if found else f"would build {request.model} {request.quantization}"
             show(wanted | {"built": bool(found)}, output, lambda: say(told))
             return
         built = found or run(request)
@@ -70,10 +76,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _request(
-    settings: Settings, catalog: Catalog, model: str, quantization: str, name: str | None, licence: str | None
+    settings: Settings, catalog: Catalog, model: str, quantization: str | None, name: str | None, licence: str | None
 ) -> BuildRequest:
     """What is to be built: a model of the catalog, or weights with a licence."""
-    from orchestrator.adapters.cards import card_from_source
+    from orchestrator.adapters.cards import name_from_source
     from orchestrator.api.spdx import parse
     from orchestrator.lookup import did_you_mean
     from runtimes.build.cache import BuildRequest
@@ -85,7 +91,8 @@ def _request(
         card = known[model].spec
         if not (card.source or card.hub):
             raise Invalid(f"the card of {model} says nowhere where its weights are; write `hub` or `source` into it")
-        return BuildRequest(model, card.source or f"hf://{card.hub}", quantization, card.licence.spdx)
+        source = card.source or f"hf://{card.hub}"
+        return BuildRequest(model, source, _quantization(quantization, source, settings), card.licence.spdx)
     if model.startswith(HUB) and not (name and licence):
         raise Invalid(f"{model}: give --name and --licence with an hf:// source")
     if not licence:
@@ -101,8 +108,29 @@ def _request(
         raise Invalid(f"--licence: {exc}") from exc
     if name in known:
         raise Invalid(f"--name {name} is a model of the catalog, and these are other weights; choose another name")
-    named = name or card_from_source(model, licence, settings.artifacts).metadata.name
-    return BuildRequest(named, model, quantization, licence)
+    named = name or name_from_source(model, licence, settings.artifacts)
+    return BuildRequest(named, model, _quantization(quantization, model, settings), licence)
+
+
+def _quantization(asked: str | None, source: str, settings: Settings) -> str:
+    """What weights are built as; a hub's model that is not here yet is taken for one of text.
+
+    Raises Refused when such a model is not built as asked.
+    """
+    from runtimes.build.cache import QUANTIZATIONS
+    from runtimes.build.sources import check_source, resolve_source
+    from runtimes.build.tasks import GENERATION, check_quantization, task_of, usual_quantization
+
+    if asked is not None and asked not in QUANTIZATIONS:
+        return asked  # whoever looks for it says what there is
+    try:
+        found = resolve_source(source, settings.artifacts)
+        check_source(found)
+        task = task_of(found.path)
+    except (Invalid, Refused, Unavailable):  # the build says so, once the rest of the request is in order
+        return asked or usual_quantization(GENERATION)
+    check_quantization(task, asked or usual_quantization(task))
+    return asked or usual_quantization(task)
 
 
 def _say_terms(request: BuildRequest, catalog: Catalog) -> None:
@@ -198,6 +226,39 @@ class Bars:
         self._progress.stop()
 
 
+def _embedding(shape: Any, q: Any) -> str:
+    return (
+        f"embeddings of {shape.width} numbers, texts up to {shape.context_tokens} tokens; "
+        f"against {q.reference}: mean cosine {q.mean_cosine:.4f}, lowest {q.lowest_cosine:.4f} over "
+        f"{q.sentences} sentences"
+    )
+
+
+def _scores(shape: Any, q: Any) -> str:
+    labels = f"{len(shape.labels)} labels" if len(shape.labels) > 1 else "a score"
+    return (
+        f"{labels} for texts up to {shape.context_tokens} tokens; against {q.reference}: scores differ by "
+        f"{q.mean_difference:.4f}, at most {q.largest_difference:.4f}, same label {q.same_label:.1%} over "
+        f"{q.pairs} pairs"
+    )
+
+
+def _speech(shape: Any, q: Any) -> str:
+    languages = f"{len(shape.languages)} languages" if shape.languages else "English"
+    return (
+        f"writes down speech in {languages}; against {q.reference}, on a made-up sound: mean cosine "
+        f"{q.mean_cosine:.4f}, greedy agreement {q.greedy_agreement:.1%} over {q.tokens} tokens"
+    )
+
+
+OTHER_TASKS: dict[str, Callable[[Any, Any], str]] = {
+    "embedding": _embedding,
+    "rerank": _scores,
+    "classification": _scores,
+    "transcription": _speech,
+}
+
+
 def _tell(built: Any, verdicts: list[dict[str, Any]]) -> None:
     m, q = built.manifest, built.manifest.quality
     typer.echo(f"{'found' if built.cached else f'built in {built.wall_s:.0f} s'}: {built.path}")
@@ -205,12 +266,8 @@ def _tell(built: Any, verdicts: list[dict[str, Any]]) -> None:
     more = f" plus {per_token} per token" if m.needs.kv_bytes_per_token else ""
     size = bytes_for_people(m.total_bytes)
     typer.echo(f"{m.model} {m.quantization}, {m.licence}, {size} on disk, {resident} in memory{more}")
-    if m.task == "embedding":
-        typer.echo(
-            f"embeddings of {m.shape.width} numbers, texts up to {m.shape.context_tokens} tokens; "
-            f"against {q.reference}: mean cosine {q.mean_cosine:.4f}, lowest {q.lowest_cosine:.4f} over "
-            f"{q.sentences} sentences"
-        )
+    if m.task in OTHER_TASKS:
+        typer.echo(OTHER_TASKS[m.task](m.shape, q))
         return
     typer.echo(
         f"against {q.reference}: perplexity {q.perplexity:.2f} (reference {q.reference_perplexity:.2f}, "

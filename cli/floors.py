@@ -9,7 +9,7 @@ from runtimes.errors import Invalid
 
 if TYPE_CHECKING:
     from orchestrator.api.service import Quality as Floor
-    from runtimes.contract import Quality, Similarity
+    from runtimes.contract import Measured
 
 
 def read_floors(file: Path, model: str) -> dict[str, Floor]:
@@ -29,7 +29,7 @@ def read_floors(file: Path, model: str) -> dict[str, Floor]:
     return found
 
 
-def judge(floors: dict[str, Floor], measured: Quality | Similarity) -> list[dict[str, Any]]:
+def judge(floors: dict[str, Floor], measured: Measured) -> list[dict[str, Any]]:
     """For each service whether its floor is met, with what it needs and what there is."""
     from orchestrator.core.quality import below, kept, wanted
 

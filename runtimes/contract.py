@@ -75,6 +75,38 @@ class EncoderShape(Message):
     token_types: bool  # whether the graph also asks which part of its input a token belongs to
 
 
+class ClassifierShape(Message):
+    """What the edge server must know of a graph that reads one text, or two together, and scores labels."""
+
+    labels: tuple[str, ...] = Field(min_length=1)
+    vocabulary: int = Field(gt=0)
+    context_tokens: int = Field(gt=0)
+    activation: str = Field(pattern=r"^(softmax|sigmoid|identity)$")  # from the graph's numbers to what is answered
+    token_types: bool  # whether the graph also asks which of the two texts a token belongs to
+
+
+class SpeechShape(Message):
+    """What the edge server must know of a pair of graphs that hear a window of sound and write what was said."""
+
+    mels: int = Field(gt=0)  # bands of the spectrogram
+    window_frames: int = Field(gt=0)  # of the spectrogram, a hundred a second
+    layers: int = Field(gt=0)  # of the decoder, as the next two
+    heads: int = Field(gt=0)
+    head_dim: int = Field(gt=0)
+    vocabulary: int = Field(gt=0)
+    context_tokens: int = Field(gt=0)  # prompt and text of one window together
+    start_token: int = Field(ge=0)
+    end_token: int = Field(ge=0)  # text has lower numbers
+    no_timestamps_token: int = Field(ge=0)  # timestamps follow it, in steps of two hundredths of a second
+    previous_token: int | None = None  # opens what was said before
+    no_speech_token: int | None = None
+    languages: dict[str, int]  # code of a language to its token; empty for a model of English alone
+    tasks: dict[str, int]  # transcribe and translate
+    suppressed: tuple[int, ...] = ()
+    suppressed_first: tuple[int, ...] = ()
+    latest_start: int | None = None  # timestamps after the first that the first of a window may be
+
+
 class Needs(Message):
     """Measured on the machine that built the artifact."""
 
@@ -116,6 +148,39 @@ class Similarity(Message):
     lowest_cosine: float = Field(ge=-1, le=1)
 
 
+class ScoreDistance(Message):
+    """The graph's answers against those of the float32 model, for neighbouring sentences of the shipped text."""
+
+    reference: str
+    pairs: int = Field(gt=0)
+    mean_difference: float = Field(ge=0)  # of a score, after the activation
+    largest_difference: float = Field(ge=0)
+    same_label: float = Field(ge=0, le=1)  # share of the pairs; 1 where there is one label
+
+
+class Hearing(Message):
+    """The graphs against the float32 model: a made-up sound is heard, and the shipped text read after it.
+
+    No speech is shipped, so this says how near the graphs are to the model, not how well the model hears.
+    """
+
+    reference: str
+    mean_cosine: float = Field(ge=-1, le=1)  # of what the encoder makes of the sound, place by place
+    tokens: int = Field(gt=0)
+    greedy_agreement: float = Field(ge=0, le=1)
+
+
+Shape = DecoderShape | EncoderShape | ClassifierShape | SpeechShape
+Measured = Quality | Similarity | ScoreDistance | Hearing
+KINDS: dict[str, tuple[type[Message], type[Message]]] = {
+    "generation": (DecoderShape, Quality),
+    "embedding": (EncoderShape, Similarity),
+    "rerank": (ClassifierShape, ScoreDistance),
+    "classification": (ClassifierShape, ScoreDistance),
+    "transcription": (SpeechShape, Hearing),
+}
+
+
 class ArtifactManifest(Message):
     """`manifest.json` of an edge artifact: a folder with graph, tokenizer and, for a decoder, chat template."""
 
@@ -124,18 +189,17 @@ class ArtifactManifest(Message):
     quantization: str
     licence: str
     source: Source
-    task: str = Field(default="generation", pattern=r"^(generation|embedding)$")
-    shape: DecoderShape | EncoderShape
+    task: str = Field(default="generation", pattern=rf"^({'|'.join(KINDS)})$")
+    shape: Shape
     needs: Needs
-    quality: Quality | Similarity
+    quality: Measured
     files: dict[str, FileEntry]
     tools: dict[str, str]
     weights: WeightFormat | None = None  # absent in artifacts of the first recipe
 
     @model_validator(mode="after")
     def _one_kind(self) -> ArtifactManifest:
-        kinds = (self.task == "generation", isinstance(self.shape, DecoderShape), isinstance(self.quality, Quality))
-        if len(set(kinds)) > 1:
+        if (type(self.shape), type(self.quality)) != KINDS[self.task]:
             raise ValueError(f"task is {self.task}, and shape or quality are those of another")
         return self
 

@@ -23,7 +23,8 @@ from orchestrator.errors import HeadwaterError, Invalid, Refused, Unavailable
 from runtimes.build.architectures import FROM_GGUF, context_key
 from runtimes.build.directory import check_directory
 from runtimes.build.gguf_file import read_gguf
-from runtimes.build.sources import HUB, ResolvedSource, resolve_source
+from runtimes.build.sources import HUB, ResolvedSource, check_source, resolve_source
+from runtimes.build.tasks import GENERATION, task_of
 
 LONGEST_NAME, DIGEST_DIGITS = 48, 8
 SIXTEEN_BITS = "bf16"  # what the edge build makes of a GGUF file before it quantizes
@@ -65,10 +66,37 @@ def card_from_source(source: str, licence: str, store: Path) -> Model:
         raise Invalid(f"source {source}: {exc.filename or source}: {exc.strerror}") from exc
 
 
+def name_from_source(source: str, licence: str, store: Path) -> str:
+    """The name of weights that are in no catalog; of a model that generates text the card is read as well.
+
+    Args:
+        source: a `.gguf` file, a Hugging Face folder, `package://` or `hf://`.
+        licence: SPDX id, as the user states it.
+        store: folder of artifacts; digests of the weights are kept in it.
+
+    Raises:
+        Invalid, Refused: as `card_from_source`.
+    """
+    try:
+        found = resolve_source(source, store)
+        check_source(found)
+    except Unavailable as exc:
+        raise _unknown_hub(source) from exc
+    if task_of(found.path) != GENERATION:
+        return _name(found, licence)
+    return card_from_source(source, licence, store).metadata.name
+
+
 def _buildable(found: ResolvedSource) -> Found:
     """What lies there, if the edge build can build it."""
     if found.kind != "gguf":
         check_directory(found.path)
+        task = task_of(found.path)
+        if task != GENERATION:
+            raise Refused(
+                f"a model for {task} is built and served alone, with `headwater build` and `headwater serve`; "
+                "a tier's model generates text"
+            )
         return look_into(found.path)
     header = read_gguf(found.path)
     family = header.text("general.architecture")

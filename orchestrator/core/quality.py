@@ -15,7 +15,7 @@ from orchestrator.core.asks import Ask
 from orchestrator.core.checkpoints import Checkpoint, loss
 from orchestrator.core.fit import Rejected, Why
 from orchestrator.core.world import Artifact
-from runtimes.contract import Quality, Similarity
+from runtimes.contract import Measured, Quality
 
 HINT = "allow a wider quantization, or lower the floor in `student.quality`"
 
@@ -40,9 +40,9 @@ def too_poor(
     return below(floor, built.manifest.quality, subject) if built else None
 
 
-def below(floor: Floor, measured: Quality | Similarity, subject: str) -> Rejected | None:
+def below(floor: Floor, measured: Measured, subject: str) -> Rejected | None:
     """None when a variant meets the floor, otherwise the reason with all numbers."""
-    if isinstance(measured, Similarity):
+    if not isinstance(measured, Quality):
         return Rejected(subject, Why.QUALITY, wanted(floor), kept(floor, measured), HINT)
     more = floor.perplexity is not None and measured.increase > floor.perplexity
     fewer = floor.agreement is not None and measured.greedy_agreement < floor.agreement
@@ -61,10 +61,10 @@ def wanted(floor: Floor) -> str:
     return " and ".join(parts)
 
 
-def kept(floor: Floor, measured: Quality | Similarity) -> str:
+def kept(floor: Floor, measured: Measured) -> str:
     """What was measured of the things the floor speaks of."""
-    if isinstance(measured, Similarity):
-        return "it embeds and predicts no tokens"
+    if not isinstance(measured, Quality):
+        return "it does not predict the next token of a text"
     parts = []
     if floor.perplexity is not None:
         figures = f"{measured.perplexity:.4g} against {measured.reference_perplexity:.4g}"

@@ -33,7 +33,7 @@ class BuildRequest:
     Attributes:
         model: its name in the catalog or in the user's file.
         source: a `.gguf` file, a Hugging Face directory, `package://name/file.gguf` or `hf://org/name`.
-        quantization: `int4` or `int8`; `int8` or `fp32` for an encoder.
+        quantization: `int4` or `int8`; `int8` or `fp32` for a model that generates no text.
         licence: of the weights, recorded in the manifest.
     """
 

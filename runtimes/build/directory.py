@@ -17,6 +17,7 @@ from runtimes.errors import Invalid, Refused
 SETTINGS_FILES = (
     "config.json",
     "generation_config.json",
+    "preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",

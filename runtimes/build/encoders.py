@@ -1,27 +1,31 @@
 """An embedding model to a graph for the edge: optimum's export, quantized for every machine, compared and measured.
 
-Quantized weights are 8-bit and unsigned, one scale a channel: signed ones saturate on x86 processors without VNNI.
-Activations are quantized while it runs. Called by `runtimes.build.worker`, in its process.
+Called by `runtimes.build.worker`, in its process. What needs no vectors is in `runtimes.build.exported`.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from optimum.exporters.onnx import onnx_export_from_model
-from optimum.onnxruntime import ORTQuantizer
-from optimum.onnxruntime.configuration import AutoQuantizationConfig
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
 from runtimes.build.evaluate import Advanced, evaluation_text
+from runtimes.build.exported import (
+    GRAPH_FILE,
+    INT8_BITS,
+    advanced,
+    in_eight_bits,
+    resident_bytes,
+    settle,
+    weights_bytes,
+)
 from runtimes.build.job import Findings, Job, Progress
 from runtimes.build.pooling import Floats, pooled, read_shape
 from runtimes.build.resident import open_graph
@@ -31,8 +35,6 @@ from runtimes.errors import Invalid, Refused
 
 NAME = "transformers AutoModel, float32"
 LEAST_COSINE = 0.95  # mean over the sentences; a graph below that is broken, not merely quantized
-GRAPH_FILE = "model.onnx"
-INT8_BITS = 8
 
 Vectors = Callable[[list[int]], Floats]
 
@@ -49,31 +51,28 @@ def work_encoder(job: Job, progress: Progress) -> Findings:
     link_files(Path(job.source), source)
     shape = read_shape(source)
     sentences = sentences_of(source / TOKENIZER_FILE, shape)
-    step = _advanced(progress, "export")
+    step = advanced(progress, "export")
     step(0, 2)
     model = _load(source)
     step(1, 2)
-    wanted = _read(sentences, _model_vectors(model), shape, _advanced(progress, "read with reference"))
+    wanted = _read(sentences, _model_vectors(model), shape, advanced(progress, "read with reference"))
     with torch.no_grad():
         onnx_export_from_model(model, export, task="feature-extraction", no_post_process=True, do_validation=False)
     del model
     step(2, 2)
-    step = _advanced(progress, "quantize")
+    step = advanced(progress, "quantize")
     step(0, 1)
-    if job.bits == INT8_BITS:
-        _quantize(export, scratch / "quantized")
-        export = scratch / "quantized"
-    for file in export.glob(f"{GRAPH_FILE}*"):
-        shutil.move(file, folder / file.name)
+    graph = export / GRAPH_FILE
+    settle(in_eight_bits(graph, scratch / "quantized") if job.bits == INT8_BITS else graph, folder / GRAPH_FILE)
     step(1, 1)
-    found = _read(sentences, graph_vectors(folder / GRAPH_FILE), shape, _advanced(progress, "evaluate"))
+    found = _read(sentences, graph_vectors(folder / GRAPH_FILE), shape, advanced(progress, "evaluate"))
     quality = judge_vectors(found, wanted)
     shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-    step = _advanced(progress, "measure memory")
+    step = advanced(progress, "measure memory")
     step(0, 1)
     needs = Needs(
-        weights_bytes=sum(file.stat().st_size for file in folder.glob(f"{GRAPH_FILE}*")),
-        resident_bytes=_resident_bytes(folder / GRAPH_FILE, shape.context_tokens),
+        weights_bytes=weights_bytes(folder),
+        resident_bytes=resident_bytes(str(folder / GRAPH_FILE), str(shape.context_tokens)),
         kv_bytes_per_token=0,
     )
     step(1, 1)
@@ -159,28 +158,9 @@ def _model_vectors(model: torch.nn.Module) -> Vectors:
     return vectors
 
 
-def _read(sentences: Sequence[list[int]], vectors: Vectors, shape: EncoderShape, advanced: Advanced) -> list[Floats]:
+def _read(sentences: Sequence[list[int]], vectors: Vectors, shape: EncoderShape, step: Advanced) -> list[Floats]:
     found: list[Floats] = []
     for done, sentence in enumerate(sentences, start=1):
         found.append(pooled(vectors(sentence), shape))
-        advanced(done, len(sentences))
+        step(done, len(sentences))
     return found
-
-
-def _quantize(export: Path, target: Path) -> None:
-    quantizer = ORTQuantizer.from_pretrained(export, file_name=GRAPH_FILE)
-    settings = AutoQuantizationConfig.avx2(is_static=False, per_channel=True)
-    quantizer.quantize(quantization_config=settings, save_dir=target, file_suffix=None)
-
-
-def _resident_bytes(graph: Path, context_tokens: int) -> int:
-    command = [sys.executable, "-P", "-m", "runtimes.build.resident", str(graph), str(context_tokens)]
-    run = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 our own module
-    if run.returncode:
-        sys.stderr.write(run.stderr)
-        raise Refused("the finished graph does not load in a fresh process")
-    return int(run.stdout)
-
-
-def _advanced(progress: Progress, name: str) -> Advanced:
-    return lambda done, total: progress.step(name, total=total, done=done)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from runtimes.contract import DecoderShape, EncoderShape, Message, Needs, Quality, Similarity, WeightFormat
+from runtimes.contract import Measured, Message, Needs, Shape, WeightFormat
 
 
 class Progress(Protocol):
@@ -32,9 +32,9 @@ class Job(Message):
 class Findings(Message):
     """What the worker measured; the files are in the folder."""
 
-    shape: DecoderShape | EncoderShape
+    shape: Shape
     needs: Needs
-    quality: Quality | Similarity
+    quality: Measured
     weights: WeightFormat | None = None  # of a decoder
 
 

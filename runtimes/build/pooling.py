@@ -1,6 +1,7 @@
 """How an embedding model's tokens become one vector: what sentence-transformers' files say, and the arithmetic.
 
-Without these files the mean is taken and brought to length 1. Called by `runtimes.build.encoders`. The edge server has
+Without these files the mean is taken and brought to length 1. Called by `runtimes.build.encoders`
+and `runtimes.build.classifiers`. The edge server has
 its own arithmetic, in `runtimes.edge.encoder`; a test compares both with transformers.
 """
 
@@ -31,10 +32,7 @@ def read_shape(folder: Path) -> EncoderShape:
     sentences = read_json(folder / "sentence_bert_config.json")
     if sentences.get("do_lower_case"):
         raise Refused("sentence_bert_config.json asks for do_lower_case, which is not built here")
-    positions = _positive(config, "max_position_embeddings")
-    if config.get("model_type") in {"roberta", "xlm-roberta"}:
-        pad = config.get("pad_token_id")
-        positions -= (pad if isinstance(pad, int) else 1) + 1  # these count positions from after the padding's number
+    positions = longest_text(config)
     longest = _positive(sentences, "max_seq_length") if sentences.get("max_seq_length") else positions
     pooling, normalized = _pooling(folder)
     return EncoderShape(
@@ -45,6 +43,19 @@ def read_shape(folder: Path) -> EncoderShape:
         normalized=normalized,
         token_types=config.get("model_type") == "bert",
     )
+
+
+def longest_text(config: Json) -> int:
+    """Tokens that an encoder reads at most.
+
+    Raises:
+        Invalid: the configuration does not say.
+    """
+    positions = _positive(config, "max_position_embeddings")
+    if config.get("model_type") in {"roberta", "xlm-roberta"}:
+        pad = config.get("pad_token_id")
+        positions -= (pad if isinstance(pad, int) else 1) + 1  # these count positions from after the padding's number
+    return positions
 
 
 def pooled(hidden: Floats, shape: EncoderShape) -> Floats:

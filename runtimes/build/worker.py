@@ -12,24 +12,34 @@ import shutil
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from runtimes.build.caches import cache_reach, narrow_caches
+from runtimes.build.classifiers import work_classifier
 from runtimes.build.encoders import work_encoder
 from runtimes.build.evaluate import Advanced, Reading, agreement, evaluation_text, fused_logits, read, windows_of
 from runtimes.build.fuse import GRAPH_FILE, write_fused
 from runtimes.build.job import Findings, Job, Line, Progress
 from runtimes.build.quantize import weight_format
 from runtimes.build.reference import NAME, keep_reading, load_reading, read_reference
+from runtimes.build.speech import work_speech
 from runtimes.build.staging import TEMPLATE_FILE, TOKENIZER_FILE, Staged, stage
 from runtimes.build.strengths import calibration_text
-from runtimes.build.tasks import EMBEDDING
+from runtimes.build.tasks import CLASSIFICATION, EMBEDDING, RERANK, TRANSCRIPTION
 from runtimes.contract import DecoderShape, Needs, Quality
 from runtimes.errors import HeadwaterError, Refused
 
 MOST_WORSE = 2.0  # perplexity against the reference; a graph beyond that is broken, not merely quantized
 MOST_WORSE_NARROW = 1.01  # of 8-bit caches against float ones; beyond that they stay float
 KV_BYTES = {"float32": 4, "int8": 1}
+# Tasks whose graphs optimum exports; a model that generates text is built here.
+WORK: dict[str, Callable[[Job, Progress], Findings]] = {
+    EMBEDDING: work_encoder,
+    RERANK: work_classifier,
+    CLASSIFICATION: work_classifier,
+    TRANSCRIPTION: work_speech,
+}
 DISK_FULL = "the disk filled up while building; free some space and build again"
 
 
@@ -39,8 +49,8 @@ def work(job: Job, progress: Progress) -> Findings:
     Raises:
         Invalid, Refused: the source cannot be built, or the result is far worse than the reference.
     """
-    if job.task == EMBEDDING:
-        return work_encoder(job, progress)
+    if job.task in WORK:
+        return WORK[job.task](job, progress)
     folder, scratch = Path(job.folder), Path(job.work)
     staged_folder = scratch / "source"
     staged_folder.mkdir()

@@ -16,17 +16,27 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import ValidationError
 
-from runtimes.contract import MANIFEST_FILE, SCHEMA, ArtifactManifest, DecoderShape, EncoderShape, FileEntry
+from runtimes.contract import (
+    KINDS,
+    MANIFEST_FILE,
+    SCHEMA,
+    ArtifactManifest,
+    DecoderShape,
+    FileEntry,
+    Shape,
+    SpeechShape,
+)
 from runtimes.errors import Invalid, Refused
 
 GRAPH_FILE = "model.onnx"
+ENCODER_FILE = "encoder.onnx"  # of a speech model, beside its decoder
 TOKENIZER_FILE = "tokenizer.json"
 TEMPLATE_FILE = "chat_template.jinja"  # optional: without it only plain completions are served
 MANIFEST_LIMIT_BYTES = 1 << 20
 TEMPLATE_LIMIT_BYTES = 1 << 18
 READ_BYTES = 1 << 20
 HASH_THREADS = 4
-KINDS = {"DecoderShape", "EncoderShape", "Quality", "Similarity"}  # named between a field and its parts
+NAMED = {kind.__name__ for pair in KINDS.values() for kind in pair}  # named between a field and its parts
 KV_BYTES = {"float32": 4, "float16": 2, "int8": 1}
 
 
@@ -75,7 +85,8 @@ def open_artifact(folder: Path) -> Artifact:
     """
     manifest = read_manifest(folder)
     paths = {name: _inside(folder, name) for name in sorted(manifest.files)}
-    for name in (GRAPH_FILE, TOKENIZER_FILE):
+    speech = isinstance(manifest.shape, SpeechShape)
+    for name in (GRAPH_FILE, TOKENIZER_FILE, *([ENCODER_FILE] if speech else [])):
         if name not in paths:
             raise Invalid(f"Artifact {folder} lists no {name} in its manifest; build it again.")
     template = manifest.files.get(TEMPLATE_FILE)
@@ -118,7 +129,7 @@ def read_manifest(folder: Path) -> ArtifactManifest:
         manifest = ArtifactManifest.model_validate_json(text)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"] if part not in KINDS) or "the whole file"
+        where = ".".join(str(part) for part in first["loc"] if part not in NAMED) or "the whole file"
         raise Invalid(f"{MANIFEST_FILE} of artifact {folder} is wrong at {where}: {first['msg']}.") from exc
     if manifest.schema_version > SCHEMA:
         raise Invalid(
@@ -147,11 +158,9 @@ def decoder_shape(manifest: ArtifactManifest) -> DecoderShape:
     return manifest.shape
 
 
-def cache_bytes(shape: DecoderShape | EncoderShape, *, slots: int, context_tokens: int) -> int:
-    """Bytes of all caches: they are reserved before start and never grow. An encoder has none."""
-    if isinstance(shape, EncoderShape):
-        return 0
-    return slots * context_tokens * kv_bytes_per_token(shape)
+def cache_bytes(shape: Shape, *, slots: int, context_tokens: int) -> int:
+    """Bytes of all caches: they are reserved before start and never grow. Only a decoder of text has some."""
+    return slots * context_tokens * kv_bytes_per_token(shape) if isinstance(shape, DecoderShape) else 0
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -10,7 +10,7 @@ import asyncio
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +31,9 @@ Some = Field(min_length=1, max_length=MOST_INPUTS)
 @dataclass(frozen=True)
 class EncoderServed:
     """What the server answers with; `names` are the model names it goes by, the first one in `/v1/models`."""
+
+    does: ClassVar[str] = "makes embeddings"
+    ask: ClassVar[str] = "/v1/embeddings"
 
     engine: Encoding
     vocabulary: Vocabulary
@@ -72,7 +75,7 @@ async def answer(body: bytes, named: Callable[[str], object], metrics: EdgeMetri
     wish = wishes.read(EmbeddingWish, body)
     served = named(wish.model)
     if not isinstance(served, EncoderServed):
-        raise BadField(f"{wish.model[:100]!r} generates text and makes no embeddings.", param="model")
+        raise BadField(f"{wish.model[:100]!r} makes no embeddings.", param="model")
     width = served.engine.encoder.width
     if wish.dimensions is not None and wish.dimensions > width:
         raise BadField(f"dimensions is {wish.dimensions}; this model has {width}.", param="dimensions")

@@ -1,12 +1,13 @@
 """The encoder graph: texts as tokens to one vector each.
 
 Opened by `runtimes.edge.session`. Which texts go together is decided in `runtimes.edge.encoding`, whose thread alone
-calls this. Made by `runtimes.edge.replica`.
+calls this; `runtimes.edge.classifier` reads in the same way. Made by `runtimes.edge.replica`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from runtimes.contract import EncoderShape
 from runtimes.edge.artifact import Artifact
 from runtimes.edge.session import first_line, load_graph
+from runtimes.edge.tokens import TokenPair
 from runtimes.errors import Invalid, Refused, Unavailable
 
 HIDDEN = "last_hidden_state"
@@ -65,19 +67,8 @@ class Encoder:
         Raises:
             Unavailable: ONNX Runtime failed.
         """
-        ids = np.zeros((len(texts), max(len(text) for text in texts)), np.int64)
-        mask = np.zeros_like(ids)
-        for row, text in enumerate(texts):
-            ids[row, : len(text)] = text
-            mask[row, : len(text)] = 1
-        feeds = {"input_ids": ids, "attention_mask": mask}
-        if self._shape.token_types:
-            feeds["token_type_ids"] = np.zeros_like(ids)
-        try:
-            (hidden,) = self._session.run([HIDDEN], feeds)
-        except Exception as exc:  # the library's errors share no base class but Exception
-            raise Unavailable(f"The model step failed: {first_line(exc)}", retry_in_s=1.0) from exc
-        return self._pooled(np.asarray(hidden, np.float32), mask)
+        hidden, mask = read_together(self._session, HIDDEN, texts, token_types=self._shape.token_types)
+        return self._pooled(hidden, mask)
 
     def _pooled(self, hidden: Floats, mask: NDArray[np.int64]) -> Floats:
         if self._shape.pooling == "cls":
@@ -86,6 +77,38 @@ class Encoder:
             weights = mask[:, :, None].astype(np.float32)
             vectors = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
         return unit(vectors) if self._shape.normalized else vectors
+
+
+def read_together(
+    session: Any, output: str, texts: Sequence[Sequence[int]], *, token_types: bool
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Run a graph over texts of different lengths.
+
+    Args:
+        session: of the graph.
+        output: which of its outputs is wanted.
+        texts: tokens of each; none empty.
+        token_types: whether it asks for the part that each token belongs to; of a `TokenPair` the second is part 1.
+
+    Returns:
+        The output, [texts, ...], and the mask, [texts, longest], which is 1 where a text has a token.
+
+    Raises:
+        Unavailable: ONNX Runtime failed.
+    """
+    ids = np.zeros((len(texts), max(len(text) for text in texts)), np.int64)
+    mask, types = np.zeros_like(ids), np.zeros_like(ids)
+    for row, text in enumerate(texts):
+        ids[row, : len(text)] = text
+        mask[row, : len(text)] = 1
+        if isinstance(text, TokenPair):
+            types[row, text.second : len(text)] = 1
+    feeds = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": types} if token_types else {})
+    try:
+        (found,) = session.run([output], feeds)
+    except Exception as exc:  # the library's errors share no base class but Exception
+        raise Unavailable(f"The model step failed: {first_line(exc)}", retry_in_s=1.0) from exc
+    return np.asarray(found, np.float32), mask
 
 
 def unit(vectors: Floats) -> Floats:

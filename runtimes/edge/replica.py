@@ -17,19 +17,24 @@ from pathlib import Path
 
 from aiohttp import web
 
-from runtimes.contract import EncoderShape, Phase, ReplicaReport, ReplicaSpec
-from runtimes.edge.artifact import cache_bytes, open_artifact
+from runtimes.contract import ClassifierShape, DecoderShape, Phase, ReplicaReport, ReplicaSpec, SpeechShape
+from runtimes.edge.artifact import Artifact, cache_bytes, open_artifact
 from runtimes.edge.chat import ChatTemplate
+from runtimes.edge.classifier import Classifier
 from runtimes.edge.embeddings import EncoderServed
 from runtimes.edge.encoder import Encoder
 from runtimes.edge.encoding import Encoding
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Batch, deliver
 from runtimes.edge.grammar import Grammars
+from runtimes.edge.hearing import Hearing
 from runtimes.edge.metrics import EdgeMetrics
-from runtimes.edge.server import EdgeServer, Served
+from runtimes.edge.recognizer import Recognizer
+from runtimes.edge.reranking import ClassifierServed
+from runtimes.edge.server import EdgeServer, Served, Serves
 from runtimes.edge.session import Session
 from runtimes.edge.tokens import Vocabulary
+from runtimes.edge.transcriptions import SpeechServed
 from runtimes.errors import HeadwaterError, Invalid, Unavailable
 
 BACKLOG = 256  # connections that may wait to be accepted
@@ -69,7 +74,7 @@ class Replica:
         self._message = "The model is loading."
         self._url = ""
         self._started_at_s = 0.0
-        self._engine: Engine | Encoding | None = None
+        self._engine: Engine | Encoding | Hearing | None = None
         self._draining = False
         self._server: EdgeServer | None = None
         self._settled = threading.Event()  # READY or FAILED was reached, or it is draining
@@ -185,7 +190,7 @@ class Replica:
             else:
                 self._become(Phase.READY, "")
 
-    def _load(self) -> Served | EncoderServed:
+    def _load(self) -> Serves:
         spec = self.spec
         artifact = open_artifact(Path(spec.artifact))
         reserved = cache_bytes(artifact.manifest.shape, slots=spec.slots, context_tokens=spec.context_tokens)
@@ -197,11 +202,8 @@ class Replica:
             )
         vocabulary = Vocabulary.load(artifact.tokenizer)
         names = (spec.service, artifact.manifest.model)
-        if isinstance(artifact.manifest.shape, EncoderShape):
-            encoder = Encoder(artifact, context_tokens=spec.context_tokens, threads=spec.threads)
-            encoding = Encoding(encoder, slots=spec.slots, queue=spec.queue, post=self._call)
-            encoding.start()
-            return EncoderServed(encoding, vocabulary, names, int(self._started_at_s))
+        if not isinstance(artifact.manifest.shape, DecoderShape):
+            return self._load_other(artifact, vocabulary, names)
         shape, template = artifact.decoder, artifact.chat_template()
         chat = template and ChatTemplate(template, bos_token=shape.bos_token, eos_token=shape.eos_token)
         session = Session(artifact, slots=spec.slots, context_tokens=spec.context_tokens, threads=spec.threads)
@@ -209,6 +211,24 @@ class Replica:
         engine.start()
         grammars = Grammars(vocabulary, shape.eos_token_ids)
         return Served(engine, vocabulary, chat or None, grammars, names, int(self._started_at_s))
+
+    def _load_other(self, artifact: Artifact, vocabulary: Vocabulary, names: tuple[str, ...]) -> Serves:
+        """A model that generates no text."""
+        spec, made_s = self.spec, int(self._started_at_s)
+        engine: Encoding | Hearing
+        if isinstance(artifact.manifest.shape, SpeechShape):
+            recognizer = Recognizer(artifact, threads=spec.threads)
+            engine = Hearing(recognizer, vocabulary.decode, slots=spec.slots, queue=spec.queue, post=self._call)
+            engine.start()
+            return SpeechServed(engine, vocabulary, names, made_s)
+        labels = artifact.manifest.shape.labels if isinstance(artifact.manifest.shape, ClassifierShape) else ()
+        kind = Classifier if labels else Encoder
+        reader = kind(artifact, context_tokens=spec.context_tokens, threads=spec.threads)
+        engine = Encoding(reader, slots=spec.slots, queue=spec.queue, post=self._call)
+        engine.start()
+        if labels:
+            return ClassifierServed(engine, vocabulary, labels, names, made_s)
+        return EncoderServed(engine, vocabulary, names, made_s)
 
     def _post(self, batch: Batch) -> None:
         self._loop.call_soon_threadsafe(deliver, batch)

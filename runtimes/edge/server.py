@@ -16,7 +16,7 @@ from functools import partial
 
 from aiohttp import web
 
-from runtimes.edge import answers, embeddings, wishes
+from runtimes.edge import answers, embeddings, reranking, transcriptions, wishes
 from runtimes.edge.answers import Envelope, Fault
 from runtimes.edge.chat import ChatTemplate, prompt_tokens
 from runtimes.edge.embeddings import EncoderServed
@@ -25,12 +25,15 @@ from runtimes.edge.generation import Ask
 from runtimes.edge.grammar import Grammar, Grammars
 from runtimes.edge.metrics import CONTENT_TYPE, EdgeMetrics, Outcome
 from runtimes.edge.replies import Reader, stream, whole
+from runtimes.edge.reranking import ClassifierServed
 from runtimes.edge.tokens import Vocabulary
+from runtimes.edge.transcriptions import SpeechServed
 from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, UnknownModel, Wish
 from runtimes.errors import HeadwaterError, Invalid, Refused, Unavailable
 
 BODY_LIMIT_BYTES = 1 << 20
 BODY_S = 30.0  # in which a body has to arrive
+LIMITS = dict.fromkeys(transcriptions.PATHS, (transcriptions.BODY_LIMIT_BYTES, transcriptions.BODY_S))
 STUCK_S = 60.0  # an engine that takes no turn for so long is reported dead
 LONG_TEXT = 8192  # characters; longer prompts are tokenized off the event loop
 STARTING_RETRY_S = 2.0
@@ -54,16 +57,20 @@ class Served:
     made_s: int
 
 
+Serves = Served | EncoderServed | ClassifierServed | SpeechServed
+
+
 class EdgeServer:
     """HTTP routes over one engine."""
 
     def __init__(self, metrics: EdgeMetrics) -> None:
         self._metrics = metrics
-        self._served: Served | EncoderServed | None = None
+        self._served: Serves | None = None
         self._why_not = "The model is loading."
+        self._uploads = asyncio.Semaphore(transcriptions.BODIES)
         self.unanswered = 0  # requests to generate that have come and are not fully answered
 
-    def open_for(self, served: Served | EncoderServed) -> None:
+    def open_for(self, served: Serves) -> None:
         """Answer with this engine from now on."""
         self._metrics.watch(served.engine)
         self._served = served
@@ -78,6 +85,11 @@ class EdgeServer:
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
+        for path in reranking.RERANK_PATHS:
+            app.router.add_post(path, self._rerank)
+        app.router.add_post(reranking.CLASSIFY_PATH, self._classify)
+        for path in transcriptions.PATHS:
+            app.router.add_post(path, self._transcribe)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{name:.+}", self._model)
         app.router.add_get("/healthz", self._healthz)
@@ -96,6 +108,7 @@ class EdgeServer:
             self.unanswered -= generating
 
     async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        limit_bytes, limit_s = LIMITS.get(request.path, (BODY_LIMIT_BYTES, BODY_S))
         try:
             return await handler(request)
         except HeadwaterError as exc:
@@ -103,9 +116,9 @@ class EdgeServer:
             if request.method == "POST":  # asking whether a model is there generates nothing
                 self._metrics.ended(OUTCOMES.get(fault.status, Outcome.FAILED))
         except web.HTTPRequestEntityTooLarge:
-            fault = Fault(413, f"The body is larger than {BODY_LIMIT_BYTES} bytes.", code="body_too_large")
+            fault = Fault(413, f"The body is larger than {limit_bytes} bytes.", code="body_too_large")
         except TimeoutError:
-            fault = Fault(408, f"The body did not arrive within {BODY_S:g} s; send it again.", code="body_too_slow")
+            fault = Fault(408, f"The body did not arrive within {limit_s:g} s; send it again.", code="body_too_slow")
         except (web.PayloadAccessError, web.RequestPayloadError):
             fault = Fault(400, "The body cannot be unpacked; send it as its headers say.", code="invalid_body")
         except web.HTTPNotFound:
@@ -179,15 +192,22 @@ class EdgeServer:
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         return await embeddings.answer(await _body(request), self._named, self._metrics)
 
+    async def _rerank(self, request: web.Request) -> web.StreamResponse:
+        return await reranking.rerank(await _body(request), self._named, self._metrics)
+
+    async def _classify(self, request: web.Request) -> web.StreamResponse:
+        return await reranking.classify(await _body(request), self._named, self._metrics)
+
+    async def _transcribe(self, request: web.Request) -> web.StreamResponse:
+        return await transcriptions.answer(request, self._named, self._metrics, self._uploads)
+
     def _serving(self, model: str) -> Served:
         served = self._named(model)
         if not isinstance(served, Served):
-            raise BadField(
-                f"{model[:100]!r} makes embeddings and generates no text; ask /v1/embeddings.", param="model"
-            )
+            raise BadField(f"{model[:100]!r} {served.does} and generates no text; ask {served.ask}.", param="model")
         return served
 
-    def _named(self, model: str) -> Served | EncoderServed:
+    def _named(self, model: str) -> Serves:
         if self._served is None:
             raise Unavailable(self._why_not, retry_in_s=STARTING_RETRY_S)
         if model not in self._served.names:

@@ -1,6 +1,7 @@
 """The decoder graph on ONNX Runtime, with caches that never move.
 
-The one home of `onnxruntime` at run time; `runtimes.edge.encoder` opens its graph through it. One allocation holds the
+The one home of `onnxruntime` at run time; `runtimes.edge.encoder`, `runtimes.edge.classifier` and
+`runtimes.edge.recognizer` open their graphs through it. One allocation holds the
 caches of every slot, [layers x 2, slots, heads, context, head size]; past and present of the graph are both bound to it
 once, so a step copies no cache and rebinds the mask at most. Rows 0..n-1 are a whole batch of n, and one row alone is a
 batch of one: that is how a prompt is read straight into its slot. Who sits in which row is decided in
@@ -17,7 +18,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from runtimes.contract import DecoderShape
-from runtimes.edge.artifact import Artifact, cache_bytes
+from runtimes.edge.artifact import GRAPH_FILE, Artifact, cache_bytes
 from runtimes.errors import Invalid, Refused, Unavailable
 
 CHUNK_TOKENS = 64  # longest piece of a prompt read at once, and what is reused of prompts seen before
@@ -186,8 +187,8 @@ class Session:
             raise Unavailable(f"The model step failed: {first_line(exc)}", retry_in_s=1.0) from exc
 
 
-def load_graph(artifact: Artifact, threads: int) -> ort.InferenceSession:
-    """Opens an artifact's graph on the CPU.
+def load_graph(artifact: Artifact, threads: int, *, name: str = GRAPH_FILE) -> ort.InferenceSession:
+    """Opens a graph of an artifact on the CPU.
 
     Raises:
         Refused: ONNX Runtime cannot load it.
@@ -203,9 +204,9 @@ def load_graph(artifact: Artifact, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
-        return ort.InferenceSession(str(artifact.graph), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(str(artifact.folder / name), options, providers=["CPUExecutionProvider"])
     except Exception as exc:  # the library's errors share no base class but Exception
-        raise Refused(f"ONNX Runtime cannot load {artifact.graph}: {first_line(exc)}") from exc
+        raise Refused(f"ONNX Runtime cannot load {artifact.folder / name}: {first_line(exc)}") from exc
 
 
 def _check_graph(session: ort.InferenceSession, artifact: Artifact) -> type[np.float32 | np.float16]:

@@ -19,6 +19,12 @@ BROKEN = "\ufffd"  # what decoding gives for bytes that are no character, or not
 HELD_TOKENS = 16  # a character has at most four bytes; a longer run without a whole one is noise and is let go
 
 
+class TokenPair(list[int]):
+    """Tokens of two texts read as one; `second` is the place at which the second begins."""
+
+    second: int
+
+
 class Vocabulary:
     """The artifact's tokenizer."""
 
@@ -58,6 +64,18 @@ class Vocabulary:
         ids: list[int] = _encoding(self._tokenizer, text, special=special).ids
         return ids
 
+    def encode_pair(self, first: str, second: str) -> TokenPair:
+        """Tokens of two texts, with the marks that the tokenizer puts between and around them.
+
+        Raises:
+            Invalid: a text is not valid Unicode.
+        """
+        encoding = _encoding(self._tokenizer, first, second, special=True)
+        pair = TokenPair(encoding.ids)
+        types: list[int] = encoding.type_ids
+        pair.second = types.index(1) if 1 in types else len(types)
+        return pair
+
     def encode_as_text(self, text: str) -> list[int]:
         """Tokens of a text in which control tokens are nothing but letters.
 
@@ -96,9 +114,9 @@ class Vocabulary:
         return text
 
 
-def _encoding(tokenizer: Tokenizer, text: str, *, special: bool) -> Encoding:
+def _encoding(tokenizer: Tokenizer, text: str, second: str | None = None, *, special: bool) -> Encoding:
     try:
-        return tokenizer.encode(text, add_special_tokens=special)
+        return tokenizer.encode(text, second, add_special_tokens=special)
     except (TypeError, UnicodeError) as exc:
         raise Invalid("The prompt is not valid Unicode text: it holds a lone surrogate.") from exc
 

@@ -227,23 +227,28 @@ class CompletionWish(Wish):
 W = TypeVar("W", bound=BaseModel)
 
 
-def read(kind: type[W], body: bytes) -> W:
-    """Check a request body.
+def read(kind: type[W], body: bytes | Mapping[str, Any]) -> W:
+    """Check a request body: JSON, or the fields of a form.
 
     Raises:
         BadField: it is not JSON, or a field is missing, wrong or not supported; names the field.
     """
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate_json(body) if isinstance(body, bytes) else kind.model_validate(body)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False)[0]
         if first["type"] == "json_invalid":
             raise BadField(f"The body is not JSON: {first['ctx']['error']}.", param=None) from exc
-        named = [str(part) for part in first["loc"] if not (isinstance(part, str) and ("[" in part or part == "str"))]
+        named = [
+            str(part)
+            for part in first["loc"]
+            if not (isinstance(part, str) and ("[" in part or part in {"str", "constrained-str"}))
+        ]
         if named[:1] == ["logit_bias"]:
             del named[1:]  # a name that the client made up, of any length
         where = ".".join(named) or "The body"
-        raise BadField(f"{where} {_wrong(first, named)}.", param=named[0] if named else None) from exc
+        several = named if isinstance(body, bytes) else []  # a form's fields are of one kind
+        raise BadField(f"{where} {_wrong(first, several)}.", param=named[0] if named else None) from exc
     except RecursionError as exc:
         raise BadField("The body is nested too deeply.", param=None) from exc
 

@@ -26,7 +26,7 @@ from runtimes.gateway.routing import EJECT_AFTER, HEALTHY, Target, after_failure
 from runtimes.gateway.table import Table
 from runtimes.gateway.transport import Failure, Transport
 
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank", "/rerank", "/classify")
 DRAINING = frozenset({502, 503})
 FULL = 429
 FIRST_PAUSE_S = 0.02

@@ -112,3 +112,20 @@ def test_the_controller_gets_every_document_in_one_text_with_cards_for_what_it_c
     assert [desk.place_of(one.line) for one in sent] == [
         f"{files[0]}:5", f"{files[1]}:3", f"{files[1]}:15", ""
     ]  # fmt: skip
+
+
+def test_a_model_that_generates_no_text_gets_a_name_and_a_quantization_of_its_own(command: Command) -> None:
+    folder = command.folder / "my-whisper"
+    folder.mkdir()
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    (folder / "config.json").write_text('{"architectures": ["WhisperForConditionalGeneration"]}')
+    (folder / "tokenizer.json").write_text("{}")
+    asked = ("build", folder, "--licence", "MIT", "--dry-run")
+
+    told = json.loads(command.run(*asked, "--output", "json").stdout)
+    assert (told["model"][:11], told["quantization"], told["built"]) == ("my-whisper-", "int8", False)
+    assert "transcription is built as int8 or fp32, not as int4" in command.refused(*asked, "-q", "int4")
+    (command.folder / "weights").mkdir()
+    service = command.quickstart((CATALOG, "model: {source: ./my-whisper, licence: MIT}"))
+    assert "a model for transcription is built and served alone" in command.refused("plan", service)

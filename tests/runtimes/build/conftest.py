@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from runtimes.build.cache import BuildRequest
+from runtimes.build.cache import BuildRequest, Built
 from runtimes.build.evaluate import evaluation_text
+from runtimes.build.job import Findings, Job
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = "{% for message in messages %}<|im_start|>{{ message.content }}<|im_end|>{% endfor %}"
@@ -40,6 +41,29 @@ def a_request() -> Callable[..., BuildRequest]:
         return BuildRequest(model=model, source=str(source), quantization=quantization, licence="MIT")
 
     return request
+
+
+@pytest.fixture(scope="session")
+def build_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, str], Built]]:
+    """Builds in this process, which has torch loaded already; the same weights are built once per run.
+
+    What the worker answers goes through JSON, as it does between processes.
+    """
+    import torch  # noqa: PLC0415 slow, and only some tests build
+
+    from runtimes.build import build as building  # noqa: PLC0415 beside its only use
+    from runtimes.build.worker import work  # noqa: PLC0415 torch is slow, and only some tests build
+
+    def work_here(job: Job, _log: Path, progress: Steps) -> Findings:
+        return Findings.model_validate_json(work(job, progress).model_dump_json())
+
+    store = tmp_path_factory.mktemp("built-here")
+    torch.set_num_threads(1)  # more of them only wait for each other over models this small
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "run_worker", work_here)
+        yield lambda source, quantization: building.build(
+            BuildRequest("tiny", str(source), quantization, "MIT"), store, Steps()
+        )
 
 
 @pytest.fixture(scope="session")

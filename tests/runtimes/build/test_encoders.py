@@ -10,10 +10,8 @@ import pytest
 
 from runtimes.build.directory import check_directory, used_files
 from runtimes.build.encoders import graph_vectors, judge_vectors, sentences_of
-from runtimes.build.job import Findings, Job
 from runtimes.build.pooling import pooled, read_shape
 from runtimes.build.tasks import TASKS, check_quantization, task_of
-from runtimes.build.worker import work
 from runtimes.contract import EncoderShape
 from runtimes.errors import Invalid, Refused
 
@@ -21,12 +19,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracer and the expo
 
 FAMILIES = {"bert": "BertModel", "roberta": "RobertaModel", "xlm-roberta": "XLMRobertaModel"}
 STEP = "sentence_transformers.models."
-
-
-class Silent:
-    def step(self, name: str, *, total: int, done: int) -> None:
-        assert name
-        assert 0 <= done <= total
 
 
 def sentence_files(folder: Path, *, mode: str = "mean_tokens", steps: tuple[str, ...] = ("Transformer", "Pooling")):
@@ -43,30 +35,16 @@ def settings(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def worked(root: Path, source: Path, bits: int) -> tuple[Findings, Path]:
-    for name in ("artifact", "work"):
-        (root / name).mkdir(parents=True)
-    job = Job(
-        kind="directory",
-        source=str(source),
-        folder=str(root / "artifact"),
-        work=str(root / "work"),
-        bits=bits,
-        task="embedding",
-        reading=str(root / "reading"),
-    )
-    return work(job, Silent()), root / "artifact"
-
-
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_graph_of_a_family_gives_the_vectors_of_transformers(tiny_encoder, tmp_path, family):
+def test_the_graph_of_a_family_gives_the_vectors_of_transformers(tiny_encoder, build_here, family):
     import torch  # noqa: PLC0415 slow, and only this test needs it
     from transformers import AutoModel  # noqa: PLC0415 same
 
     source = tiny_encoder(family)
-    findings, folder = worked(tmp_path, source, 32)
+    built = build_here(source, "fp32")
+    findings, folder = built.manifest, built.path
 
-    assert {path.name for path in folder.iterdir()} == {"model.onnx", "tokenizer.json"}
+    assert set(findings.files) == {"model.onnx", "tokenizer.json"}
     assert findings.quality.lowest_cosine > 0.99999
     assert findings.shape.token_types == (family == "bert")
     assert findings.shape.context_tokens == (128 if family == "bert" else 126)
@@ -77,9 +55,8 @@ def test_the_graph_of_a_family_gives_the_vectors_of_transformers(tiny_encoder, t
     assert findings.needs.resident_bytes > findings.needs.weights_bytes
 
 
-def test_an_int8_graph_is_smaller_and_its_distance_is_recorded(tiny_encoder, tmp_path):
-    whole, _ = worked(tmp_path / "fp32", tiny_encoder("bert"), 32)
-    quantized, _ = worked(tmp_path / "int8", tiny_encoder("bert"), 8)
+def test_an_int8_graph_is_smaller_and_its_distance_is_recorded(tiny_encoder, build_here):
+    whole, quantized = (build_here(tiny_encoder("bert"), name).manifest for name in ("fp32", "int8"))
 
     assert quantized.needs.weights_bytes < 0.5 * whole.needs.weights_bytes
     assert 0.95 < quantized.quality.mean_cosine < 0.99999
@@ -98,7 +75,7 @@ def test_vectors_that_point_elsewhere_are_refused():
 
 
 def test_every_family_in_the_table_is_built_here():
-    assert set(FAMILIES.values()) == set(TASKS)
+    assert set(FAMILIES.values()) == {name for name, task in TASKS.items() if task == "embedding"}
 
 
 def test_pooling_and_length_come_from_sentence_transformers_files(settings):
