@@ -78,6 +78,7 @@ class PodNeeds(Part):
     root: str = Field(
         default="", description="why containers keep the user of their image, which may be root; absent: never root"
     )
+    privileged: str = Field(default="", description="why containers are privileged; absent: they are not")
 
 
 class KubernetesSpec(Part):

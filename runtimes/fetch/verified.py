@@ -99,6 +99,19 @@ def artifact(wanted: Wanted, manifest: Path, say: Say) -> None:
         say(f"{wanted.name} is whole and verified: {len(listing.files)} files")
 
 
+def check(wanted: Wanted, manifest: Path, say: Say) -> None:
+    """Hold an artifact that came in a read-only volume against a manifest; nothing is written.
+
+    Raises:
+        Refused: it is another, or a file of it was changed.
+        Invalid: one of the manifests is none.
+    """
+    if _read(wanted.folder / MANIFEST_FILE) != _read(manifest):
+        raise Refused(f"{wanted.folder} is another artifact than the one that was planned")
+    open_artifact(wanted.folder)
+    say(f"{wanted.name} is the artifact that was planned")
+
+
 def await_checkpoint(wanted: Wanted, patience_s: float, say: Say, pause: transfer.Pause = time.sleep) -> None:
     """Wait until somebody else has brought the checkpoint.
 

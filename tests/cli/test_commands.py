@@ -16,6 +16,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cli.main import app
+from cli.tree import INDEX
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -178,7 +179,7 @@ def test_rendering_is_the_same_every_time_on_the_terminal_and_in_a_folder(comman
     written = command.folder / "manifests" / "assistant-teacher.yaml"
 
     assert first == again == written.read_text()
-    assert [path.name for path in written.parent.iterdir()] == [written.name]
+    assert {path.name for path in written.parent.iterdir()} == {written.name, INDEX}
     assert {document["kind"] for document in yaml.safe_load_all(first)} >= {"LeaderWorkerSet", "Service"}
     assert "wrote manifests/assistant-teacher.yaml" in done.stderr
 

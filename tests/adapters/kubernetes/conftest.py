@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.kubernetes.pods import Object
-from orchestrator.adapters.kubernetes.render import render
+from orchestrator.adapters.kubernetes.render import Setting, render
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import HardwareProfile
@@ -181,6 +181,6 @@ def rendered() -> Callable[..., tuple[Object, ...]]:
         )
         service = ModelService.model_validate(SERVICE | {"metadata": {"name": name}})
         place = Site.model_validate(changed(SITE, **(site or {})))
-        return render(service, "teacher", configuration, replicas=replicas, catalog=catalog, site=place)
+        return render(Setting(service, "teacher", catalog, place), configuration, replicas=replicas)
 
     return run
