@@ -106,7 +106,7 @@ class Desk:
         Raises Refused when a recipe cannot do what the plan wants.
         """
         from orchestrator.adapters.kubernetes.artifacts import Built  # noqa: PLC0415  plan does not need it
-        from orchestrator.adapters.kubernetes.bundle import bundle  # noqa: PLC0415  the same
+        from orchestrator.adapters.kubernetes.bundle import Known, bundle  # noqa: PLC0415  the same
 
         found = DiskArtifacts(self.settings.artifacts).built()
         built = {
@@ -114,7 +114,7 @@ class Desk:
             for key, one in found.items()
         }
         services = {one.metadata.name: one for one in self.services}
-        return bundle(placement, services, self.sites, self.catalog, built)
+        return bundle(placement, Known(services, self.sites, self.catalog, built))
 
 
 def open_desk(

@@ -1,4 +1,4 @@
-"""A whole plan as Kubernetes objects, by file: one for each tier, and one for each site that fetches weights itself.
+"""A whole plan as Kubernetes objects, by file: one for each tier, one for the weights of a site, one for its Ray.
 
 Pure. Called by `orchestrator.offline`. One group of replicas is `render` beside this file.
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from orchestrator.adapters.kubernetes.artifacts import Built
 from orchestrator.adapters.kubernetes.checks import checkpoint
 from orchestrator.adapters.kubernetes.pods import Object
+from orchestrator.adapters.kubernetes.ray_site import ray_cluster
 from orchestrator.adapters.kubernetes.render import Setting, render
 from orchestrator.adapters.kubernetes.stock import shared_objects
 from orchestrator.api.kinds import Catalog
@@ -20,24 +22,21 @@ from orchestrator.core.placement.result import Group, Placed, Placement
 from orchestrator.core.world import PoolId
 from orchestrator.errors import Refused
 
-Variants = Mapping[tuple[str, str], Built]
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a plan speaks of, by name; artifacts of this machine by model and quantization."""
+
+    services: Mapping[str, ModelService]
+    sites: Mapping[str, Site]
+    catalog: Catalog
+    built: Mapping[tuple[str, str], Built]
 
 
-def bundle(
-    placement: Placement,
-    services: Mapping[str, ModelService],
-    sites: Mapping[str, Site],
-    catalog: Catalog,
-    built: Variants,
-) -> dict[str, tuple[Object, ...]]:
+def bundle(placement: Placement, known: Known) -> dict[str, tuple[Object, ...]]:
     """Objects of every placed tier of these services on a site that Kubernetes may run, by file name, in order.
 
-    Args:
-        placement: the plan; tiers of other services are left out.
-        services: by name.
-        sites: by name.
-        catalog: what the plan names.
-        built: artifacts of this machine, by model and quantization.
+    Tiers of other services are left out.
 
     Raises:
         Invalid: a text cannot be used.
@@ -46,37 +45,46 @@ def bundle(
     files: dict[str, tuple[Object, ...]] = {}
     fetched: dict[str, dict[str, Mapping[str, str]]] = defaultdict(dict)
     for tier in placement.tiers:
-        if not isinstance(tier, Placed) or tier.service not in services:
+        if not isinstance(tier, Placed) or tier.service not in known.services:
             continue
         parts = Counter[PoolId]()
         objects: list[Object] = []
         for group in tier.groups:
             pool = group.option.configuration.pool
-            site = sites[pool.site]
+            site = known.sites[pool.site]
             if not group.option.checkpoint and site.spec.fleet != "kubernetes":
-                continue  # Ray starts it
-            setting = Setting(services[tier.service], tier.tier, catalog, site, parts[pool])
-            objects += _group(setting, group, built)
+                continue  # Ray starts what was built here
+            setting = Setting(known.services[tier.service], tier.tier, known.catalog, site, parts[pool])
+            objects += _group(setting, group, known)
             parts[pool] += 1
             if group.option.checkpoint:
-                name, labels = _fetched(group, catalog, site)
+                name, labels = _fetched(group, known.catalog, site)
                 fetched[pool.site].setdefault(name, labels)
         if objects:
             files[f"{tier.service}-{tier.tier}.yaml"] = tuple(objects)
-    for name in sorted(fetched):
-        if shared := shared_objects(sites[name], catalog, fetched[name]):
+    return dict(sorted((files | _of_sites(known, fetched)).items()))
+
+
+def _of_sites(known: Known, fetched: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, tuple[Object, ...]]:
+    """What a site has once, however many services are there."""
+    files: dict[str, tuple[Object, ...]] = {}
+    for name, site in known.sites.items():
+        shared = shared_objects(site, known.catalog, fetched[name]) if name in fetched else ()
+        if shared:
             files[f"{name}.weights.yaml"] = shared
-    return dict(sorted(files.items()))
+        if site.spec.fleet == "ray" and site.spec.kubernetes is not None:
+            files[f"{name}.ray.yaml"] = ray_cluster(site, known.catalog)
+    return files
 
 
-def _group(setting: Setting, group: Group, built: Variants) -> tuple[Object, ...]:
+def _group(setting: Setting, group: Group, known: Known) -> tuple[Object, ...]:
     c = group.option.configuration
     where = f"{setting.service.metadata.name}/{setting.tier}"
     if group.option.apart is not None:
         raise Refused(f"{where}: no recipe starts prefill and decode apart from here")
     if group.option.checkpoint:
         return render(setting, c, replicas=group.replicas)
-    artifact = built.get((c.model, c.quantization))
+    artifact = known.built.get((c.model, c.quantization))
     if artifact is None:
         raise Refused(
             f"{where}: {c.model} in {c.quantization} is not built yet, and its pods are told its checksums; run "

@@ -14,6 +14,7 @@ from orchestrator.core.world import PoolId, TierName
 LONGEST = 45  # of 63: controllers append ordinals and a revision hash, and our service a suffix
 SERVICE_SUFFIX = "-api"  # LeaderWorkerSet takes the bare name for its own headless service
 ROLE = "headwater.dev/role"
+RAY_LONGEST = 30
 _HASH = 8
 
 
@@ -35,6 +36,15 @@ def object_name(service: str, tier: TierName, pool: PoolId, part: int = 0, role:
     named = f"{service}/{tier}/{pool}" + (f"/{part}" if part else "")
     digest = hashlib.sha256(named.encode()).hexdigest()[:_HASH]
     return f"{allowed[: longest - _HASH - 1].rstrip('-')}-{digest}{after}"
+
+
+def ray_name(site: str) -> str:
+    """One name for the Ray cluster of a site; KubeRay appends the names of groups and a hash."""
+    plain = re.sub(r"[^a-z0-9-]", "-", f"ray-{site}")
+    if plain == f"ray-{site}" and len(plain) <= RAY_LONGEST:
+        return plain
+    digest = hashlib.sha256(site.encode()).hexdigest()[:_HASH]
+    return f"{plain[: RAY_LONGEST - _HASH - 1].rstrip('-')}-{digest}"
 
 
 def selector(name: str) -> dict[str, str]:

@@ -6,9 +6,11 @@ only what the site's cluster, as `orchestrator.api.premises` describes it, lets 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.adapters.kubernetes.checks import Resolved
+from orchestrator.api.premises import Premises
 
 Object = dict[str, Any]
 
@@ -27,8 +29,8 @@ def seat(resolved: Resolved, *, spans_nodes: bool) -> Object:
     spec: Object = {}
     if resolved.node_labels:
         spec["nodeSelector"] = dict(sorted(resolved.node_labels.items()))
-    if tolerations := _tolerations(resolved):
-        spec["tolerations"] = tolerations
+    if found := tolerations(resolved.taints, resolved.premises):
+        spec["tolerations"] = found
     if affinity := _affinity(resolved, spans_nodes=spans_nodes):
         spec["affinity"] = affinity
     if resolved.scheduler:
@@ -66,13 +68,14 @@ def service_annotations(resolved: Resolved) -> dict[str, str]:
     return dict(YURT_TOPOLOGY) if resolved.premises.edge == "openyurt" else {}
 
 
-def _tolerations(resolved: Resolved) -> list[Object]:
+def tolerations(taints: Iterable[str], premises: Premises) -> list[Object]:
+    """For taints of the nodes, and for nodes that the cloud does not hear of while a link is down."""
     found: list[Object] = []
-    for taint in resolved.taints:
+    for taint in taints:
         named, _, effect = taint.rpartition(":")
         key, _, value = named.partition("=")
         found.append({"key": key, "operator": "Equal", "value": value, "effect": effect})
-    edge = resolved.premises.edge
+    edge = premises.edge
     if edge is None:
         return found
     if edge in _EDGE_TAINTS:
