@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
         """
         if to is not None and kustomize is not None:
             raise Invalid("--to and --kustomize exclude each other; give one folder")
-        desk = _desk(files)
+        desk = open_files(files)
         objects = placed(desk)
         folder = kustomize or to
         if folder is not None:
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
 
 def write(files: list[Path], to: Path) -> list[Path]:
     """Render YAML files to a folder, a file a tier; gives the files of the plan."""
-    texts = by_tier(placed(_desk(files)))
+    texts = by_tier(placed(open_files(files)))
     write_tree(to, texts, dry_run=False)
     return [to / name for name in sorted(texts)]
 
@@ -105,7 +105,8 @@ def base(objects: dict[str, Objects]) -> dict[str, str]:
     return files | {"kustomization.yaml": to_yaml([kustomization])}
 
 
-def _desk(files: list[Path]) -> Desk:
+def open_files(files: list[Path]) -> Desk:
+    """Files and catalog on one table."""
     from orchestrator.offline import open_desk
     from orchestrator.settings import read_settings
 
