@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "manifests" / "examples" / "quickstart.yaml"
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]  # the app is a group
-LOOK_AT_PLANS = {"plan", "explain", "diff", "fit", "policy", "simulate", "validate", "verify"}
-ONLY_LOOK = LOOK_AT_PLANS | {"models", "hardware", "engines", "status", "logs", "chat"}
+LOOK_AT_PLANS = {"plan", "explain", "diff", "doctor", "fit", "policy", "simulate", "validate", "verify"}
+ONLY_LOOK = LOOK_AT_PLANS | {"discover", "models", "hardware", "engines", "status", "logs", "chat"}
 HEAVY = ("ray", "kubernetes", "onnxruntime", "torch", "transformers", "pydantic", "aiohttp", "numpy", "yaml")
 
 
