@@ -64,9 +64,9 @@ def register(hardware: typer.Typer) -> None:
 
         settings = read_settings()
         for named, value in (("site", site), ("region", region)):
-            _check_name(named, value)
+            check_name(named, value)
         if cluster or nodes or context:
-            _cluster(output, site, _nodes(nodes, context), _catalog(settings), cpu=cpu)
+            _cluster(output, site, _nodes(nodes, context), read_known(settings), cpu=cpu)
         else:
             _host(output, site, region, settings, measure=measure)
 
@@ -77,7 +77,7 @@ def _host(output: Output, name: str, region: str, settings: Settings, *, measure
 
     here = machine.look()
     local = machine.detect(settings.home / "machine.json") if measure else None
-    found = detect.look(_catalog(settings))
+    found = detect.look(read_known(settings))
     site = sites.site(name, region, found.chips)
     rows = _rows(found)
     processor = _processor(here, local)
@@ -87,7 +87,7 @@ def _host(output: Output, name: str, region: str, settings: Settings, *, measure
         "notes": [*found.notes],
         "sites": [_document(site)],
     }
-    _say_notes(found.notes)
+    say_notes(found.notes)
 
     def table() -> None:
         draw(
@@ -111,7 +111,7 @@ def _cluster(output: Output, name: str, nodes: list[Any], catalog: Catalog, *, c
         "notes": [*found.notes],
         "sites": [_document(site) for site in found.sites],
     }
-    _say_notes(found.notes)
+    say_notes(found.notes)
 
     def table() -> None:
         columns = ("site", "profile", "nodes", "chips per node", "memory", "resource", "labels")
@@ -215,7 +215,8 @@ def _left_rows(found: Survey) -> list[tuple[str, str]]:
     return rows
 
 
-def _say_notes(notes: tuple[str, ...]) -> None:
+def say_notes(notes: tuple[str, ...]) -> None:
+    """What a person should know, on standard error, the first of it."""
     for note in notes[:_MOST_NOTES]:
         say(f"note: {note}")
     if len(notes) > _MOST_NOTES:
@@ -267,7 +268,7 @@ def _nodes(path: Path | None, context: str | None) -> list[Any]:
     return nodes_from_text(read.decode("utf-8", errors="replace"), where)
 
 
-def _catalog(settings: Settings) -> Catalog:
+def read_known(settings: Settings) -> Catalog:
     """What ships and what the user added; this machine is no part of what is looked for."""
     from orchestrator.adapters.catalog import read_catalog
 
@@ -275,7 +276,8 @@ def _catalog(settings: Settings) -> Catalog:
     return read_catalog([added] if added.is_dir() else [])
 
 
-def _check_name(what: str, name: str) -> None:
+def check_name(what: str, name: str) -> None:
+    """Raises Invalid for what is no name of a document."""
     from pydantic import TypeAdapter, ValidationError
 
     from orchestrator.api.document import Name

@@ -22,6 +22,8 @@ from cli import (
     demo,
     deploy,
     diff,
+    discover,
+    doctor,
     down,
     engines,
     explain,
@@ -102,6 +104,8 @@ RUNNING = (
     validate,
     calibrate,
     logs,
+    discover,
+    doctor,
     render,
     delete,
 )

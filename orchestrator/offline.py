@@ -6,7 +6,6 @@ Called by the CLI. The decisions are the core's; this only brings files, catalog
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +22,11 @@ from orchestrator.api.site import Site
 from orchestrator.core.placement.place import place
 from orchestrator.core.placement.result import Placed, Placement
 from orchestrator.core.policy import check, refusals
-from orchestrator.core.world import PoolId, World
+from orchestrator.core.world import World
 from orchestrator.errors import HeadwaterError, InvalidSpec, Problem, Refused
 from orchestrator.settings import Settings
 from runtimes.build.cache import BuildRequest
+from runtimes.contract import MANIFEST_FILE
 
 RUN_HERE = frozenset({"ray"})
 
@@ -100,37 +100,21 @@ class Desk:
         card = self.catalog.models[model].spec
         return BuildRequest(model, card.source or f"hf://{card.hub}", quantization, card.licence.spdx)
 
-    def render(self, placement: Placement) -> dict[str, str]:
-        """Kubernetes YAML of every placed tier on a site that Kubernetes may run, by file name.
+    def render(self, placement: Placement) -> dict[str, tuple[dict[str, Any], ...]]:
+        """Kubernetes objects of every placed tier on a site that Kubernetes may run, by file name.
 
         Raises Refused when a recipe cannot do what the plan wants.
         """
-        from orchestrator.adapters.kubernetes.render import render, to_yaml  # noqa: PLC0415  plan does not need it
+        from orchestrator.adapters.kubernetes.artifacts import Built  # noqa: PLC0415  plan does not need it
+        from orchestrator.adapters.kubernetes.bundle import Known, bundle  # noqa: PLC0415  the same
 
-        files: dict[str, str] = {}
-        for tier in placement.tiers:
-            if not isinstance(tier, Placed):
-                continue
-            service = next(s for s in self.services if s.metadata.name == tier.service)
-            parts = Counter[PoolId]()
-            objects: list[dict[str, Any]] = []
-            for group in (one for one in tier.groups if one.option.checkpoint):
-                c = group.option.configuration
-                if group.option.apart:
-                    raise Refused(f"{tier.service}/{tier.tier}: no recipe starts prefill and decode apart from here")
-                objects += render(
-                    service,
-                    tier.tier,
-                    c,
-                    replicas=group.replicas,
-                    catalog=self.catalog,
-                    site=self.sites[c.pool.site],
-                    part=parts[c.pool],
-                )
-                parts[c.pool] += 1
-            if objects:
-                files[f"{tier.service}-{tier.tier}.yaml"] = to_yaml(objects)
-        return files
+        found = DiskArtifacts(self.settings.artifacts).built()
+        built = {
+            key: Built(one.manifest, (Path(one.path) / MANIFEST_FILE).read_text(encoding="utf-8"))
+            for key, one in found.items()
+        }
+        services = {one.metadata.name: one for one in self.services}
+        return bundle(placement, Known(services, self.sites, self.catalog, built))
 
 
 def open_desk(

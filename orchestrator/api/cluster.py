@@ -30,6 +30,9 @@ class NodeKind(Part):
         default=(), description="units per pod that they accept; absent: as the profile says"
     )
     annotations: dict[str, str] = Field(default_factory=dict, description="annotations that pods on them must carry")
+    block: str = Field(
+        default="", description="annotation that takes the chips of a replica over whole nodes, to lie in one SuperPoD"
+    )
     note: str = Field(default="", description="what to know about them")
 
 
@@ -55,6 +58,7 @@ class Detection(Part):
     tool: str = Field(default="", description="the vendor's command, such as npu-smi")
     pci_vendors: tuple[str, ...] = Field(default=(), description="as 0x10de")
     files: tuple[str, ...] = Field(default=(), description="files that exist where a driver is installed")
+    driver_label: str = Field(default="", description="label of nodes that tells the driver's version")
 
 
 class PodNeeds(Part):
@@ -71,6 +75,10 @@ class PodNeeds(Part):
         default=(), description="further files a group over several nodes needs"
     )
     shared_memory: Memory | None = Field(default=None, description="size of /dev/shm; absent: as it comes")
+    root: str = Field(
+        default="", description="why containers keep the user of their image, which may be root; absent: never root"
+    )
+    privileged: str = Field(default="", description="why containers are privileged; absent: they are not")
 
 
 class KubernetesSpec(Part):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from orchestrator.api.document import Metadata, Name, Part
+from orchestrator.api.premises import Premises
 from orchestrator.api.quantities import Bandwidth, Duration, Memory, Price
 
 Role = Literal["edge", "cloud"]
+Taint = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]*(=[A-Za-z0-9._-]*)?:(NoSchedule|NoExecute)$")
+]
 
 
 class Pool(Part):
@@ -25,6 +29,9 @@ class Pool(Part):
     slice: Memory | None = Field(default=None, description="nodes hand out slices of a chip with this much memory")
     resource: str = Field(default="", description="resource name in the nodes' allocatable map, over the profile's")
     labels: dict[str, str] = Field(default_factory=dict, description="labels that the nodes carry")
+    taints: tuple[Taint, ...] = Field(
+        default=(), description="taints that the nodes carry and pods tolerate, as key=value:NoSchedule"
+    )
 
 
 class SiteLink(Part):
@@ -47,6 +54,9 @@ class SiteSpec(Part):
     images: str = Field(default="", description="image mirror put before image names, such as registry.example/mirror")
     models: str = Field(default="/models", description="folder on every node where teacher weights lie")
     interface: str = Field(default="eth0", description="network interface of pods that span nodes")
+    kubernetes: Premises | None = Field(
+        default=None, description="what its cluster has; absent: whatever the chips ask for"
+    )
 
 
 class Site(Part):

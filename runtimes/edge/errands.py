@@ -73,9 +73,9 @@ class Errands(ABC, Generic[E, W]):
 
     @property
     def waiting(self) -> int:
-        """Requests that were not."""
+        """Requests that were not, and that somebody still waits for."""
         with self._changed:
-            return sum(not errand.begun for errand in self._errands)
+            return sum(not (errand.begun or errand.answer.cancelled()) for errand in self._errands)
 
     @property
     def silent_s(self) -> float:
@@ -149,7 +149,7 @@ class Errands(ABC, Generic[E, W]):
             Unavailable: there is no room, or the engine takes nothing new.
         """
         with self._changed:
-            present = deque(self._errands)
+            present = deque(one for one in self._errands if not one.answer.cancelled())
         if self.draining:
             raise Unavailable("This replica is draining and takes no new requests.")
         share, _ = self._load(deque([*present, *more]))

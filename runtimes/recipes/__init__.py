@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from runtimes.errors import Invalid
-from runtimes.recipes import vllm, vllm_ascend
+from runtimes.recipes import edge, vllm, vllm_ascend
 from runtimes.recipes.launch import Job, Launch, Port, Probe, Recipe, Variable
 
 __all__ = ["RECIPES", "Job", "Launch", "Port", "Probe", "Recipe", "Variable", "recipe_for"]
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({"vllm": vllm.launch, "vllm-ascend": vllm_ascend.launch})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {"edge": edge.launch, "vllm": vllm.launch, "vllm-ascend": vllm_ascend.launch}
+)
 
 
 def recipe_for(name: str) -> Recipe:

@@ -16,6 +16,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from cli.main import app
+from cli.tree import INDEX
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 QUICKSTART = ROOT / "manifests" / "examples" / "quickstart.yaml"
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined]  # the app is a group
-LOOK_AT_PLANS = {"plan", "explain", "diff", "fit", "policy", "simulate", "validate", "verify"}
-ONLY_LOOK = LOOK_AT_PLANS | {"models", "hardware", "engines", "status", "logs", "chat"}
+LOOK_AT_PLANS = {"plan", "explain", "diff", "doctor", "fit", "policy", "simulate", "validate", "verify"}
+ONLY_LOOK = LOOK_AT_PLANS | {"discover", "models", "hardware", "engines", "status", "logs", "chat"}
 HEAVY = ("ray", "kubernetes", "onnxruntime", "torch", "transformers", "pydantic", "aiohttp", "numpy", "yaml")
 
 
@@ -178,7 +179,7 @@ def test_rendering_is_the_same_every_time_on_the_terminal_and_in_a_folder(comman
     written = command.folder / "manifests" / "assistant-teacher.yaml"
 
     assert first == again == written.read_text()
-    assert [path.name for path in written.parent.iterdir()] == [written.name]
+    assert {path.name for path in written.parent.iterdir()} == {written.name, INDEX}
     assert {document["kind"] for document in yaml.safe_load_all(first)} >= {"LeaderWorkerSet", "Service"}
     assert "wrote manifests/assistant-teacher.yaml" in done.stderr
 

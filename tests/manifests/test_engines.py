@@ -57,7 +57,7 @@ def test_only_three_engines_are_launched_from_here() -> None:
     assert {name: engine(name).image for name in launched} == {
         "vllm": "vllm/vllm-openai:v0.13.0",
         "vllm-ascend-a2": "ascend/vllm-ascend:v0.18.0",
-        "edge": "",
+        "edge": "headwater/edge:0.1.0",
     }
 
 

@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from orchestrator.adapters.kubernetes.amounts import amounts, is_hamis
 from orchestrator.api.cluster import KubernetesProfile, PodNeeds
 from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import HardwareProfile
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.model import Model
+from orchestrator.api.premises import Premises
 from orchestrator.api.quantization import Quantization
 from orchestrator.api.site import Pool, Site
-from orchestrator.core.allocation import check_count, node_kind, resource_of
+from orchestrator.core.allocation import check_count, node_kind
 from orchestrator.core.checkpoints import Checkpoint, checkpoint_for, no_folder
 from orchestrator.core.fit import Rejected
 from orchestrator.core.runners import known_quantization
@@ -46,17 +48,28 @@ class Resolved:
     recipe: str
     pod: PodNeeds
     annotations: Mapping[str, str]  # of the pod, with those that its kind of node asks for
-    resource: str  # extended resource of one chip
+    amounts: Mapping[str, int]  # of extended resources; none for processors and boards that nobody counts
     node_labels: Mapping[str, str]  # of the nodes it may run on
-    checkpoint: str  # name of the published weights, below the site's model folder
+    taints: tuple[str, ...]  # of those nodes
+    chip: str
+    whole_node: bool  # nothing counts the chips, and one pod takes them all
+    scheduler: str  # empty: the cluster's own, or whoever the cluster's webhooks choose
+    premises: Premises  # what the cluster has
+    checkpoint: str  # name of the weights, below the folder of all
     quantization: str  # value of the engine's flag
-    models: str  # folder on the node
+    models: str  # folder on the node, and in the pod
     image: str
     interface: str
 
 
-def resolve(configuration: Configuration, catalog: Catalog, site: Site) -> Resolved:
+def resolve(configuration: Configuration, catalog: Catalog, site: Site, artifact: str = "") -> Resolved:
     """Look up what the configuration names and check what the platform will ask.
+
+    Args:
+        configuration: of one replica.
+        catalog: what the configuration names.
+        site: where it runs.
+        artifact: name of the artifact that was built for it; empty: it loads a published checkpoint.
 
     Raises:
         Invalid: a name is unknown, or the site or the engine entry holds text that cannot be used.
@@ -72,29 +85,64 @@ def resolve(configuration: Configuration, catalog: Catalog, site: Site) -> Resol
     _no_secrets(engine)
     pool = site.spec.pools[configuration.pool.index]
     cluster = catalog.cluster_of(profile)
-    resource = resource_of(cluster, pool) if cluster else None
-    if cluster is None or resource is None:
+    if cluster is None:
         raise Refused(f"{configuration.profile} has no Kubernetes resource, so no pod can ask for it")
     if engine.spec.recipe is None:
         raise Refused(f"{configuration.engine} has no recipe, so nobody here knows how to launch it")
-    if pool.slice is not None:
-        raise Refused(f"{configuration.pool} hands out slices of chips; only whole chips are rendered")
+    premises = premises_of(site)
+    if configuration.nodes > 1 and "lws" not in premises.has:
+        raise Refused(
+            f"{configuration.model} spans {configuration.nodes} nodes at {configuration.pool}, and the site lists no "
+            f"lws under kubernetes.has; install LeaderWorkerSet and list it"
+        )
     _check_chips(configuration, cluster, pool)
-    kind = node_kind(cluster, pool)
-    weights = checkpoint(model, engine, profile, configuration.quantization)
+    asked = amounts(profile, cluster, pool, premises, configuration.chips_per_node)
+    weights = None if artifact else checkpoint(model, engine, profile, configuration.quantization)
     return Resolved(
         engine=engine,
         recipe=engine.spec.recipe,
         pod=cluster.spec.pod,
-        annotations=cluster.spec.pod.annotations | (kind.annotations if kind else {}),
-        resource=resource,
+        annotations=_annotations(configuration, cluster, pool),
+        amounts=asked,
         node_labels=profile.spec.node_labels | pool.labels,
-        checkpoint=weights.name,
-        quantization=weights.flag,
-        models=_matching(_FOLDER, site.spec.models.rstrip("/"), f"site {site.metadata.name}: models", "/models"),
-        image=_image(engine, site),
+        taints=pool.taints,
+        chip=configuration.profile,
+        whole_node=not asked and cluster.spec.counts == (1,),
+        scheduler=_scheduler(cluster, premises, asked, sliced=pool.slice is not None),
+        premises=premises,
+        checkpoint=weights.name if weights else artifact,
+        quantization=weights.flag if weights else "",
+        models=models_folder(site),
+        image=image_of(engine, site),
         interface=_matching(_INTERFACE, site.spec.interface, f"site {site.metadata.name}: interface", "eth0"),
     )
+
+
+def premises_of(site: Site) -> Premises:
+    """What the site's cluster has; of a cluster nobody described, what the chips ask for is taken to be there."""
+    return site.spec.kubernetes or Premises(has=("lws", "volcano"))
+
+
+def models_folder(site: Site) -> str:
+    """Where weights lie, on nodes and in pods."""
+    return _matching(_FOLDER, site.spec.models.rstrip("/"), f"site {site.metadata.name}: models", "/models")
+
+
+def _annotations(configuration: Configuration, cluster: KubernetesProfile, pool: Pool) -> dict[str, str]:
+    """Those of the chip, of its kind of node, and of the SuperPoD that a replica over whole nodes must lie in."""
+    kind = node_kind(cluster, pool)
+    if kind is None:
+        return dict(cluster.spec.pod.annotations)
+    whole = configuration.nodes > 1 and configuration.chips_per_node == pool.chips
+    block = {kind.block: str(configuration.parallelism.chips)} if kind.block and whole else {}
+    return cluster.spec.pod.annotations | kind.annotations | block
+
+
+def _scheduler(cluster: KubernetesProfile, premises: Premises, asked: Mapping[str, int], *, sliced: bool) -> str:
+    """The scheduler that the chips want, where the cluster has it. HAMi's webhook names its own in pods it is for."""
+    wanted = cluster.spec.pod.scheduler
+    hamis = sliced or ("hami" in premises.has and any(is_hamis(cluster, resource) for resource in asked))
+    return wanted if wanted in premises.has and not hamis else ""
 
 
 def checkpoint(model: Model, engine: Engine, profile: HardwareProfile, quantization: str) -> Checkpoint:
@@ -135,8 +183,18 @@ def _no_secrets(engine: Engine) -> None:
             raise Invalid(f"{where} has {name}; a catalog entry holds no secrets, so leave it out")
 
 
-def _image(engine: Engine, site: Site) -> str:
+def image_of(engine: Engine, site: Site) -> str:
+    """The engine's image, from the site's mirror where it has one.
+
+    Raises:
+        Invalid: image or mirror cannot be used.
+    """
     image = _matching(_IMAGE, engine.spec.image, f"engine {engine.metadata.name}: image", "ascend/vllm-ascend:v0.11.0")
+    return mirrored(image, site)
+
+
+def mirrored(image: str, site: Site) -> str:
+    """The name of an image at the site."""
     mirror = site.spec.images.rstrip("/")
     if not mirror:
         return image

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from orchestrator.adapters.kubernetes.surroundings import KINDS
 from orchestrator.errors import Invalid
 
 MOST_BYTES = 64 << 20  # a large cluster: its nodes list their images
@@ -66,7 +67,7 @@ def _items(document: Any) -> list[Any]:
     items = document.get("items")
     if isinstance(items, list):
         return items
-    return [document] if document.get("kind") == "Node" else []
+    return [document] if document.get("kind") in KINDS else []
 
 
 def _short(error: Exception) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.kubernetes.pods import Object
-from orchestrator.adapters.kubernetes.render import render
+from orchestrator.adapters.kubernetes.render import Setting, render
 from orchestrator.api.cluster import KubernetesProfile
 from orchestrator.api.engine import Engine
 from orchestrator.api.hardware import HardwareProfile
@@ -167,20 +167,31 @@ def rendered() -> Callable[..., tuple[Object, ...]]:
         engine: dict[str, Any] | None = None,
         model: dict[str, Any] | None = None,
         site: dict[str, Any] | None = None,
+        ours: dict[str, Any] | None = None,
     ) -> tuple[Object, ...]:
         changes = dict(pod or {})
-        cluster = {name: changes.pop(name) for name in ("counts", "resources", "nodeKinds") if name in changes}
-        chip = {"kubernetes": None} if pod == {} else {}
+        cluster = {
+            name: changes.pop(name) for name in ("counts", "resources", "nodeKinds", "sharing") if name in changes
+        }
+        chip: dict[str, Any] = {"names": ["910B3"]} | ({"kubernetes": None} if pod == {} else {})
+        edge = API | {
+            "kind": "Engine",
+            "metadata": {"name": "edge"},
+            "spec": {"program": "e", "recipe": "edge"} | (ours or {}),
+        }
         chip |= {"nodeLabels": changes.pop("nodeLabels")} if "nodeLabels" in changes else {}
         needs = cluster | {"pod": CLUSTER["spec"]["pod"] | changes}
         catalog = Catalog(
             models={"deepseek-v3.2-exp": Model.model_validate(changed(MODEL, **(model or {})))},
             profiles={"ascend-910b3": HardwareProfile.model_validate(changed(PROFILE, **chip))},
-            engines={"vllm-ascend-a2": Engine.model_validate(changed(ENGINE, **(engine or {})))},
+            engines={
+                "vllm-ascend-a2": Engine.model_validate(changed(ENGINE, **(engine or {}))),
+                "edge": Engine.model_validate(edge),
+            },
             clusters={"ascend-a2": KubernetesProfile.model_validate(changed(CLUSTER, **needs))},
         )
         service = ModelService.model_validate(SERVICE | {"metadata": {"name": name}})
         place = Site.model_validate(changed(SITE, **(site or {})))
-        return render(service, "teacher", configuration, replicas=replicas, catalog=catalog, site=place)
+        return render(Setting(service, "teacher", catalog, place), configuration, replicas=replicas)
 
     return run

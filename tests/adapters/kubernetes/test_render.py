@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import jsonschema
-import kubernetes_validate
+import manifest_checks
 import pytest
 import yaml
+from manifest_checks import ERRORS, check_all, of_kind, workload
 
 from orchestrator.adapters.kubernetes.pods import Object
-from orchestrator.adapters.kubernetes.render import to_yaml
+from orchestrator.adapters.kubernetes.rights import IDENTITY
+from orchestrator.adapters.kubernetes.texts import to_yaml
 from orchestrator.core.memory import BATCHED_TOKENS, ENGINE_RESERVE
 from orchestrator.core.world import Configuration, Parallelism
 from orchestrator.errors import HeadwaterError, Invalid, Refused
 from runtimes.recipes import vllm
 
-HERE = Path(__file__).parent
-KUBERNETES = "1.31"
 Render = Callable[..., tuple[Object, ...]]
 
 
 def templates(objects: tuple[Object, ...]) -> list[Object]:
-    spec = objects[1]["spec"]
-    if "template" in spec:
-        return [spec["template"]]
-    return [spec["leaderWorkerTemplate"][name] for name in ("leaderTemplate", "workerTemplate")]
+    return manifest_checks.templates(workload(objects))
 
 
 def container(template: Object) -> Object:
     (only,) = template["spec"]["containers"]
     return dict(only)
-
-
-def check_all(objects: tuple[Object, ...]) -> None:
-    for obj in objects:
-        check(obj)
-
-
-def check(obj: Object) -> None:
-    """Raise when the API server would find the object malformed."""
-    if obj["kind"] == "LeaderWorkerSet":
-        jsonschema.validate(obj, json.loads((HERE / "lws.schema.json").read_text()))
-        for template in templates(({}, obj)):
-            check({"apiVersion": "v1", "kind": "Pod"} | template)
-        return
-    kubernetes_validate.validate(obj, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize("nodes", ["two_nodes", "one_node"])
@@ -61,16 +40,18 @@ def test_every_object_is_valid(rendered: Render, nodes: str, request: pytest.Fix
 @pytest.mark.parametrize(
     "spoil",
     [
-        pytest.param(lambda o: o[1]["spec"].update(size=2), id="unknown field of the group"),
+        pytest.param(lambda o: workload(o)["spec"].update(size=2), id="unknown field of the group"),
         pytest.param(lambda o: templates(o)[1]["spec"].update(schedulername="x"), id="unknown field of a pod"),
-        pytest.param(lambda o: o[2]["spec"].update(minAvailable={}), id="wrong type in the budget"),
+        pytest.param(
+            lambda o: of_kind(o, "PodDisruptionBudget")["spec"].update(minAvailable={}), id="wrong type in the budget"
+        ),
     ],
 )
 def test_the_check_itself_finds(rendered: Render, spoil: Callable[[Any], None]) -> None:
     objects = deepcopy(rendered())
     spoil(objects)
 
-    with pytest.raises((jsonschema.ValidationError, kubernetes_validate.ValidationError)):
+    with pytest.raises(ERRORS):
         check_all(objects)
 
 
@@ -90,10 +71,10 @@ def test_the_text_reads_back_as_the_objects(rendered: Render) -> None:
 
 
 def test_one_node_becomes_a_deployment_without_what_groups_need(rendered: Render, one_node: Configuration) -> None:
-    _, workload, _ = rendered(one_node, replicas=3)
-    text = to_yaml([workload])
+    one = workload(rendered(one_node, replicas=3))
+    text = to_yaml([one])
 
-    assert (workload["kind"], workload["spec"]["replicas"]) == ("Deployment", 3)
+    assert (one["kind"], one["spec"]["replicas"]) == ("Deployment", 3)
     assert "hccn" not in text
     assert "HCCL_IF_IP" not in text
     assert "LWS_" not in text
@@ -102,7 +83,7 @@ def test_one_node_becomes_a_deployment_without_what_groups_need(rendered: Render
 def test_each_pod_of_a_group_takes_the_chips_of_its_node(rendered: Render) -> None:
     objects = rendered()
 
-    assert objects[1]["spec"]["leaderWorkerTemplate"]["size"] == 2
+    assert workload(objects)["spec"]["leaderWorkerTemplate"]["size"] == 2
     for template in templates(objects):
         resources = container(template)["resources"]
         assert resources["limits"] == {"huawei.com/Ascend910": "8"}
@@ -110,28 +91,54 @@ def test_each_pod_of_a_group_takes_the_chips_of_its_node(rendered: Render) -> No
 
 
 def test_the_service_reaches_leaders_only_and_leaves_the_groups_own_name_free(rendered: Render) -> None:
-    service, workload, _ = rendered()
-    leader, worker = (template["metadata"]["labels"] for template in templates(rendered()))
+    objects = rendered()
+    service = of_kind(objects, "Service")
+    leader, worker = (template["metadata"]["labels"] for template in templates(objects))
     wanted = service["spec"]["selector"].items()
 
     assert wanted <= leader.items()
     assert not wanted <= worker.items()
-    assert service["metadata"]["name"] != workload["metadata"]["name"]
+    assert service["metadata"]["name"] != workload(objects)["metadata"]["name"]
 
 
 def test_no_pod_gets_more_rights_than_it_needs(rendered: Render) -> None:
-    for template in templates(rendered()):
+    objects = rendered()
+    for template in templates(objects):
         spec = template["spec"]
         assert spec["automountServiceAccountToken"] is False
-        assert spec["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+        assert spec["serviceAccountName"] == of_kind(objects, "ServiceAccount")["metadata"]["name"]
+        assert spec["securityContext"] == {
+            "seccompProfile": {"type": "RuntimeDefault"},
+            "runAsNonRoot": True,
+            **dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"), 1000),
+            "fsGroupChangePolicy": "OnRootMismatch",
+        }
         assert container(template)["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "privileged": False,
+            "readOnlyRootFilesystem": True,
         }
         assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
         mounted = {mount["name"]: mount for mount in container(template)["volumeMounts"]}
         assert all(mounted[v["name"]]["readOnly"] for v in spec["volumes"] if "hostPath" in v)
+
+
+@pytest.mark.parametrize(("field", "privileged"), [("root", False), ("privileged", True)])
+def test_more_rights_are_given_where_the_chip_says_why_and_the_pod_repeats_it(
+    rendered: Render,
+    field: str,
+    privileged: bool,  # noqa: FBT001 a column of the table
+) -> None:
+    objects = rendered(pod={field: "its manual asks for it"})
+    check_all(objects)
+    for template in templates(objects):
+        given = container(template)["securityContext"]
+        assert "its manual asks for it" in template["metadata"]["annotations"]["headwater.dev/rights"]
+        assert template["spec"]["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+        assert given.get("privileged") is privileged
+        assert given.get("readOnlyRootFilesystem", False) is False
+        assert not IDENTITY.keys() & {variable["name"] for variable in container(template)["env"]}
 
 
 @pytest.mark.parametrize(

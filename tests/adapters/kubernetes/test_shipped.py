@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from orchestrator.adapters.catalog import read_catalog
-from orchestrator.adapters.kubernetes.render import render, to_yaml
+from orchestrator.adapters.kubernetes.render import Setting, render
+from orchestrator.adapters.kubernetes.texts import to_yaml
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
 from orchestrator.core.world import Configuration
@@ -19,7 +20,7 @@ KEYS = {"headwater.dev", "app.kubernetes.io", "leaderworkerset.x-k8s.io", "huawe
 
 
 def shipped(two_nodes: Configuration, service: ModelService, site: Site) -> str:
-    return to_yaml(render(service, "teacher", two_nodes, replicas=1, catalog=read_catalog(), site=site))
+    return to_yaml(render(Setting(service, "teacher", read_catalog(), site), two_nodes, replicas=1))
 
 
 def test_the_shipped_catalog_renders_as_written_down(

@@ -167,6 +167,7 @@ def test_a_full_queue_turns_away_and_who_leaves_makes_room(vocabulary):
         assert int(response.headers["Retry-After"]) >= 1
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
+        await until(lambda: engine.waiting == 0)
         sums.gate.set()
         assert (await first)[0] == 200
         await until(lambda: engine.running + engine.waiting == 0)
