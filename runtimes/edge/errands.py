@@ -67,13 +67,13 @@ class Errands(ABC, Generic[E, W]):
 
     @property
     def running(self) -> int:
-        """Requests that were begun."""
+        """Requests that were begun, and that somebody still waits for."""
         with self._changed:
-            return sum(errand.begun for errand in self._errands)
+            return sum(errand.begun and not errand.answer.cancelled() for errand in self._errands)
 
     @property
     def waiting(self) -> int:
-        """Requests that were not, and that somebody still waits for."""
+        """Requests that were not begun, and that somebody still waits for."""
         with self._changed:
             return sum(not (errand.begun or errand.answer.cancelled()) for errand in self._errands)
 

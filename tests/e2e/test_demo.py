@@ -42,8 +42,8 @@ def test_the_demo_answers_paris_writes_manifests_and_leaves_nothing_behind(
     assert done.returncode == 0, done.stderr
     assert "Paris" in done.stdout
     assert "predicted (p10 - p90)" in done.stdout
-    kinds = [document["kind"] for path in manifests.iterdir() for document in yaml.safe_load_all(path.read_text())]
-    assert kinds == ["Service", "LeaderWorkerSet", "PodDisruptionBudget"]
+    kinds = [document["kind"] for path in manifests.glob("*.yaml") for document in yaml.safe_load_all(path.read_text())]
+    assert kinds == ["ServiceAccount", "Service", "LeaderWorkerSet", "PodDisruptionBudget"]
     assert port_is_free(port)
     assert not ray_folder(home).exists()
     assert [

@@ -167,9 +167,9 @@ def test_a_full_queue_turns_away_who_leaves_makes_room_and_a_failure_is_one_answ
         second.cancel()
         first.cancel()
         await asyncio.gather(first, second, return_exceptions=True)
+        await until(lambda: engine.running + engine.waiting == 0)
         steps = parrot.steps
         parrot.gate.set()
-        await until(lambda: engine.running + engine.waiting == 0)
         assert parrot.steps <= steps + 1  # nothing more was written for them
         parrot.windows = [[*said(" a", 0, 1), FATAL]]
         assert (await ask(client))[0] == 500
