@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## set everything up and run the main job on this machine
 	@$(BIN)/headwater demo
 
 test: check ## set everything up, check and run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev ## format, lint, types, import contracts, house rules
 	$(BIN)/ruff format --check .
