@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from manifest_checks import check_all, containers, needs_definitions, of_kind, templates, workload
+from manifest_checks import check_all, containers, of_kind, templates, workload
 
 from orchestrator.adapters.catalog import read_catalog
 from orchestrator.adapters.kubernetes.pods import Object
@@ -189,7 +189,6 @@ def test_a_description_that_makes_no_sense_is_refused(premises: dict[str, Any], 
 
 
 def test_a_site_of_ray_is_a_ray_cluster_whose_chips_are_custom_resources() -> None:
-    needs_definitions()
     site = a_site(fleet="ray", has=["kuberay", "kueue"], queue={"of": "kueue", "name": "q"}, **SECRET_SAFE)
     objects = ray_cluster(site, read_catalog())
     check_all(objects)
