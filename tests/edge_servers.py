@@ -12,10 +12,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from runtimes.edge.chat import ChatTemplate
 from runtimes.edge.engine import Engine
+from runtimes.edge.generating import Served
 from runtimes.edge.generation import deliver
 from runtimes.edge.grammar import Grammars
 from runtimes.edge.metrics import EdgeMetrics
-from runtimes.edge.server import EdgeServer, Served
+from runtimes.edge.server import EdgeServer
 from runtimes.edge.tokens import Vocabulary
 
 TEMPLATE = "{% for m in messages %}{{ m.role[0] }}:{{ m.content }};{% endfor %}"

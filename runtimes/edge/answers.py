@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from runtimes.edge.calls import Call
+from runtimes.edge.complaints import BadField, UnknownModel
 from runtimes.edge.generation import Expired, Finish, Full, TooLong
-from runtimes.edge.wishes import BadField, UnknownModel
+from runtimes.edge.probabilities import Chosen
+from runtimes.edge.tokens import Vocabulary
 from runtimes.errors import HeadwaterError, Invalid, Unavailable
 
 DONE = b"data: [DONE]\n\n"
@@ -40,6 +43,51 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Said:
+    """One answer; `logprobs` is as `Telling` writes it."""
+
+    text: str
+    finish: Finish
+    calls: Sequence[Call] = ()
+    logprobs: Json | None = None
+
+
+class Telling:
+    """Writes what is told of an answer's tokens, in OpenAI's shape for chat or for completions."""
+
+    def __init__(self, vocabulary: Vocabulary, top: int, *, chat: bool) -> None:
+        self._vocabulary = vocabulary
+        self._top = top
+        self._chat = chat
+        self._offset = 0  # characters of the tokens before
+
+    def of(self, chosen: Sequence[Chosen]) -> Json:
+        """The next tokens of the answer."""
+        if self._chat:
+            return {"content": [self._with_top(one) for one in chosen], "refusal": None}
+        texts = [self._text(one.token) for one in chosen]
+        offsets = [self._offset + sum(map(len, texts[:at])) for at in range(len(texts))]
+        self._offset += sum(map(len, texts))
+        return {
+            "tokens": texts,
+            "token_logprobs": [one.logprob for one in chosen],
+            "top_logprobs": [{self._text(token): logprob for token, logprob in reversed(one.top)} for one in chosen]
+            if self._top
+            else None,
+            "text_offset": offsets,
+        }
+
+    def _text(self, token: int) -> str:
+        return self._vocabulary.spelled(token).decode(errors="replace")
+
+    def _one(self, token: int, logprob: float) -> Json:
+        return {"token": self._text(token), "logprob": logprob, "bytes": list(self._vocabulary.spelled(token))}
+
+    def _with_top(self, one: Chosen) -> Json:
+        return self._one(one.token, one.logprob) | {"top_logprobs": [self._one(*other) for other in one.top]}
+
+
+@dataclass(frozen=True)
 class Envelope:
     """What all messages of one answer share; `made_s` is Unix time."""
 
@@ -48,25 +96,41 @@ class Envelope:
     made_s: int
     chat: bool
 
-    def whole(self, text: str, finish: Finish, usage: Usage) -> Json:
-        """The answer in one message."""
-        choice: Json = {"index": 0, "finish_reason": finish.value, "logprobs": None}
-        choice |= {"message": {"role": "assistant", "content": text, "refusal": None}} if self.chat else {"text": text}
+    def whole(self, said: Sequence[Said], usage: Usage) -> Json:
+        """All answers in one message."""
         kind = "chat.completion" if self.chat else "text_completion"
-        return {**self._head(kind), "choices": [choice], "usage": usage.body()}
+        choices = [self._whole_choice(index, one) for index, one in enumerate(said)]
+        return {**self._head(kind), "choices": choices, "usage": usage.body()}
 
-    def opening(self) -> bytes:
+    def _whole_choice(self, index: int, said: Said) -> Json:
+        choice: Json = {"index": index, "finish_reason": _ended(said.finish, said.calls), "logprobs": said.logprobs}
+        if not self.chat:
+            return choice | {"text": said.text}
+        message: Json = {"role": "assistant", "content": said.text, "refusal": None}
+        if said.calls:
+            message |= {"content": said.text or None, "tool_calls": [call.body() for call in said.calls]}
+        return choice | {"message": message}
+
+    def opening(self, index: int) -> bytes:
         """First event of a chat stream: who speaks."""
-        return self._event(self._choice({"role": "assistant", "content": ""}, None))
+        return self._event(self._choice(index, {"role": "assistant", "content": ""}))
 
-    def chunk_parts(self) -> tuple[bytes, bytes]:
+    def chunk_parts(self, index: int) -> tuple[bytes, bytes]:
         """What stands before and after the JSON string of a text chunk; written once per answer."""
-        before, after = self._event(self._choice({"content": NEVER}, None)).split(json.dumps(NEVER).encode())
+        before, after = self._event(self._choice(index, {"content": NEVER})).split(json.dumps(NEVER).encode())
         return before, after
 
-    def closing(self, finish: Finish) -> bytes:
-        """Last event that has a choice."""
-        return self._event(self._choice({}, finish))
+    def chunk(self, index: int, text: str, logprobs: Json | None) -> bytes:
+        """A text chunk with what it tells of its tokens."""
+        return self._event(self._choice(index, {"content": text}) | {"logprobs": logprobs})
+
+    def call_chunk(self, index: int, at: int, call: Call) -> bytes:
+        """A call of a tool, the `at`-th of its answer."""
+        return self._event(self._choice(index, {"tool_calls": [{"index": at, **call.body()}]}))
+
+    def closing(self, index: int, finish: Finish, *, called: bool) -> bytes:
+        """Last event of a choice."""
+        return self._event(self._choice(index, {}) | {"finish_reason": _ended(finish, called)})
 
     def usage(self, usage: Usage) -> bytes:
         """The extra event for `include_usage`."""
@@ -79,12 +143,16 @@ class Envelope:
     def _head(self, kind: str) -> Json:
         return {"id": self.name, "object": kind, "created": self.made_s, "model": self.model}
 
-    def _choice(self, delta: Json, finish: Finish | None) -> Json:
-        choice: Json = {"index": 0, "finish_reason": finish and finish.value, "logprobs": None}
+    def _choice(self, index: int, delta: Json) -> Json:
+        choice: Json = {"index": index, "finish_reason": None, "logprobs": None}
         return choice | ({"delta": delta} if self.chat else {"text": delta.get("content", "")})
 
     def _event(self, choice: Json) -> bytes:
         return event({**self._head(self._chunk_kind), "choices": [choice]})
+
+
+def _ended(finish: Finish, calls: object) -> str:
+    return "tool_calls" if calls and finish is Finish.STOP else finish.value
 
 
 def event(body: Mapping[str, Any]) -> bytes:

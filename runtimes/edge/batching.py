@@ -9,55 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from runtimes.edge.decoder import Decoder, Floats
 from runtimes.edge.generation import Expired, Finish, Generation, Piece
 from runtimes.edge.lookup import Lookup
 from runtimes.edge.pacing import Pacing
 from runtimes.edge.prefixes import Prefixes
+from runtimes.edge.probabilities import chosen
 from runtimes.edge.sampler import Sampler, best
 from runtimes.edge.scheduler import Move, Rows, Seat
 from runtimes.edge.tokens import TextStream, Vocabulary
 from runtimes.errors import HeadwaterError, Unavailable
 
 ALIKE_TOKENS = 16  # read both ways at the start
-
-Floats = NDArray[np.float32]
-
-
-class Decoder(Protocol):
-    """The model as a round needs it; `runtimes.edge.session.Session` is the real one."""
-
-    @property
-    def slots(self) -> int:
-        """Rows that can decode together."""
-
-    @property
-    def context_tokens(self) -> int:
-        """Tokens that one row can hold."""
-
-    @property
-    def chunk_tokens(self) -> int:
-        """Longest piece of a prompt that `prefill` takes."""
-
-    @property
-    def cache_bytes(self) -> int:
-        """Bytes reserved for caches."""
-
-    def prefill(self, row: int, tokens: Sequence[int], past_tokens: int) -> Floats:
-        """Read a piece of a prompt; scores after its last token."""
-
-    def step(self, tokens: Sequence[int], lengths: Sequence[int]) -> Floats:
-        """Append a token to each of the first rows; scores per row."""
-
-    def check(self, row: int, tokens: Sequence[int], past_tokens: int) -> Floats:
-        """Append a few tokens to a row; scores after each of them."""
-
-    def move(self, source: int, target: int, tokens: int) -> None:
-        """Copy the start of a row into another."""
 
 
 class Batching:
@@ -176,7 +142,7 @@ class Batching:
         if self._alike:
             seat.known = Lookup(prompt)
         self._apply(self._rows.promote())
-        self._accept(seat, token)
+        self._accept(seat, token, scores)
 
     def _decode(self) -> None:
         seats = list(self._rows.decoding)
@@ -200,7 +166,7 @@ class Batching:
             except Exception as exc:  # noqa: BLE001 one request's fault must not end the engine
                 self._fail(seat, _as_ours(exc))
             else:
-                self._accept(seat, token)
+                self._accept(seat, token, scores[place])
 
     def _guessed(self, seat: Seat) -> bool:
         """Check a guess for the only one who decodes: the tokens it gets are those it would get one by one."""
@@ -215,7 +181,7 @@ class Batching:
                 token = seat.sampler.pick(row)
                 seat.length += 1
                 self._rows.waiting.generated(seat.generation)
-                self._accept(seat, token)
+                self._accept(seat, token, row)
                 if seat not in self._rows.decoding or token != guessed:
                     break
                 right += 1
@@ -224,9 +190,10 @@ class Batching:
         seat.known.checked(right, (self._clock() - begun_s) / self._pacing.step_s)
         return True
 
-    def _accept(self, seat: Seat, token: int) -> None:
-        """Take a sampled token into the answer, and end the answer where it ends."""
+    def _accept(self, seat: Seat, token: int, scores: Floats) -> None:
+        """Take a token, sampled from these scores, into the answer, and end the answer where it ends."""
         now_s = self._clock()
+        told = seat.generation.ask.logprobs
         try:
             if token in self._eos:
                 self._finish(seat, Piece(seat.text.close(), finish=Finish.STOP, at_s=now_s))
@@ -236,14 +203,15 @@ class Batching:
             if seat.known is not None:
                 seat.known.push(token)
             text = seat.text.push(token)
+            told_of = () if told is None else (chosen(scores, token, told),)
             if seat.text.stopped:
-                self._finish(seat, Piece(text, 1, finish=Finish.STOP, at_s=now_s))
+                self._finish(seat, Piece(text, 1, finish=Finish.STOP, at_s=now_s, chosen=told_of))
             elif seat.made >= seat.generation.max_tokens:
                 rest = seat.text.close()
                 finish = Finish.STOP if seat.text.stopped else Finish.LENGTH
-                self._finish(seat, Piece(text + rest, 1, finish=finish, at_s=now_s))
+                self._finish(seat, Piece(text + rest, 1, finish=finish, at_s=now_s, chosen=told_of))
             else:
-                self._made.append((seat.generation, Piece(text, 1, at_s=now_s)))
+                self._made.append((seat.generation, Piece(text, 1, at_s=now_s, chosen=told_of)))
         except Exception as exc:  # noqa: BLE001 one request's fault must not end the engine
             self._fail(seat, _as_ours(exc))
 

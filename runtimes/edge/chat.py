@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from runtimes.edge.calls import OPEN
 from runtimes.edge.sandbox import LARGEST_TEXT, BoundedTemplate
 from runtimes.edge.tokens import Vocabulary
 from runtimes.errors import Invalid
@@ -27,37 +29,58 @@ class ChatTemplate:
         Raises:
             Invalid: it is not a template.
         """
+        self._source = source
         self._template = BoundedTemplate(source)
         self._marks = {"bos_token": bos_token, "eos_token": eos_token}
 
-    def prompt(self, messages: Sequence[Mapping[str, str]]) -> str:
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it tells the model about tools, and to call them as `runtimes.edge.calls` reads it."""
+        return OPEN in self._source and "tools" in self._source
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """Text that asks the model for the next assistant turn.
 
         Args:
-            messages: turns with `role` and `content`.
+            messages: turns with `role` and `content`, and calls of tools where there are any.
+            tools: functions that may be called, in OpenAI's form.
 
         Raises:
             Invalid: the template refuses them, fails, or takes too long or too much.
         """
-        size = sum(len(message["content"]) for message in messages)
+        size = text_size([*messages, *tools])
         if size > LARGEST_TEXT:
             raise Invalid(f"The messages have {size} characters; at most {LARGEST_TEXT} are read.")
         return self._template.render(
             {
                 "messages": [dict(message) for message in messages],
                 "add_generation_prompt": True,
-                "tools": None,
+                "tools": [dict(tool) for tool in tools] or None,
                 "strftime_now": _today,
                 **self._marks,
             }
         )
 
 
-def prompt_tokens(template: ChatTemplate, vocabulary: Vocabulary, messages: Sequence[Mapping[str, str]]) -> list[int]:
+def text_size(value: Any) -> int:
+    """Characters of all texts in a JSON value."""
+    if isinstance(value, Mapping):
+        return sum(len(key) + text_size(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(map(text_size, value))
+    return len(value) if isinstance(value, str) else 1
+
+
+def prompt_tokens(
+    template: ChatTemplate,
+    vocabulary: Vocabulary,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> list[int]:
     """Tokens that ask the model for the next assistant turn.
 
-    What a message spells like a control token stays text, so nobody can forge a turn. While the template runs, an
-    unguessable placeholder stands for it; a prompt without such text is encoded in one piece.
+    What a message or a tool spells like a control token stays text, so nobody can forge a turn. While the template
+    runs, an unguessable placeholder stands for it; a prompt without such text is encoded in one piece.
 
     Raises:
         Invalid: as `ChatTemplate.prompt` and `Vocabulary.encode_as_text` say.
@@ -73,13 +96,22 @@ def prompt_tokens(template: ChatTemplate, vocabulary: Vocabulary, messages: Sequ
             at = end
         return shown + content[at:]
 
-    text = template.prompt([{**message, "content": hide(message["content"])} for message in messages])
+    text = template.prompt(_with_texts(list(messages), hide), _with_texts(list(tools), hide))
     texts = re.split(f"{key}([0-9]+);", text)
     tokens = vocabulary.encode(texts[0], special=False)
     for number, following in zip(texts[1::2], texts[2::2], strict=True):
         tokens += vocabulary.encode_as_text(hidden[int(number)])
         tokens += vocabulary.encode(following, special=False)
     return tokens
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with every text in it changed, names of fields included."""
+    if isinstance(value, Mapping):
+        return {change(key): _with_texts(inner, change) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_texts(inner, change) for inner in value]
+    return change(value) if isinstance(value, str) else value
 
 
 def _today(layout: str) -> str:

@@ -15,12 +15,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtimes.edge import wishes
+from runtimes.edge.complaints import BadField, read
 from runtimes.edge.encoder import Floats, unit
 from runtimes.edge.encoding import Encoding
 from runtimes.edge.metrics import EdgeMetrics, Outcome
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.wishes import BadField
 
 MOST_INPUTS = 2048  # as OpenAI allows
 
@@ -72,7 +71,7 @@ async def answer(body: bytes, named: Callable[[str], object], metrics: EdgeMetri
     Raises:
         HeadwaterError: the body is wrong, a text is too long, or there is no room now.
     """
-    wish = wishes.read(EmbeddingWish, body)
+    wish = read(EmbeddingWish, body)
     served = named(wish.model)
     if not isinstance(served, EncoderServed):
         raise BadField(f"{wish.model[:100]!r} makes no embeddings.", param="model")

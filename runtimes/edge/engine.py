@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from runtimes.edge.batching import Batching, Decoder
+from runtimes.edge.batching import Batching
+from runtimes.edge.decoder import Decoder
 from runtimes.edge.generation import Ask, Batch, Expired, Full, Generation, Piece, TooLong
 from runtimes.edge.scheduler import Rows
 from runtimes.edge.tokens import Vocabulary

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from runtimes.edge.wishes import BadField
+from runtimes.edge.complaints import BadField
 
 MOST_PARTS = 64
 FIELD_LIMIT_BYTES = 1 << 16

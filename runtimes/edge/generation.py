@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtimes.edge.grammar import Grammar
+from runtimes.edge.probabilities import Chosen
 from runtimes.edge.sampler import Sampling
 from runtimes.errors import HeadwaterError, Invalid, Unavailable
 
@@ -45,6 +46,7 @@ class Ask:
     sampling: Sampling = field(default_factory=Sampling)
     stops: tuple[str, ...] = ()
     grammar: Grammar | None = None  # binds the answer
+    logprobs: int | None = None  # how many of the likeliest tokens to tell at each place; None tells nothing
     priority: int = 0  # lower numbers are served first
     client: str = ""  # those of one name share what one client gets
     timeout_s: float | None = None  # after which nobody wants the answer any more
@@ -60,6 +62,7 @@ class Piece:
     finish: Finish | None = None
     error: HeadwaterError | None = None
     at_s: float = 0.0  # monotonic clock of the engine
+    chosen: tuple[Chosen, ...] = ()  # its tokens, where the request asks for them
 
     @property
     def last(self) -> bool:
@@ -101,6 +104,7 @@ class Generation:
                 finish=following.finish,
                 error=following.error,
                 at_s=following.at_s,
+                chosen=piece.chosen + following.chosen,
             )
         return piece
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from numpy.typing import NDArray
 
+from runtimes.edge.calls import CLOSE, OPEN
 from runtimes.edge.tokens import Vocabulary
 from runtimes.errors import HeadwaterError, Invalid, Refused
 
@@ -28,6 +29,7 @@ LARGEST_SCHEMA = 1 << 16  # characters
 # Objects and lists of a schema. The library follows references by recursion and overflows the thread's stack, which
 # ends the process, on chains of about a thousand; no chain is longer than the schema has parts.
 MOST_PARTS = 400
+MOST_CALLS = 8  # that one answer is bound to make at most
 LONGEST_COMPLAINT = 200  # characters of the library's own words
 # Applied over everything a schema may ask of the library itself. Spaces are bounded, for a model may write them without
 # end. One spelling for every string: a key with other escapes would pass for one that the schema does not name.
@@ -121,10 +123,39 @@ class Grammars:
             Refused: this model's tokenizer cannot be constrained.
         """
         text = _checked(schema)
+        return self._compiled(lambda: LLMatcher.grammar_from_json_schema(text, overrides=LETTER))
+
+    def compile_calls(self, schemas: Mapping[str, Mapping[str, Any]], *, single: bool) -> Grammar:
+        """Bind an answer to calls of tools; may take a second, so not on the event loop. Safe from any thread.
+
+        Args:
+            schemas: of each function's arguments, by its name.
+            single: whether one call is made, or up to `MOST_CALLS`.
+
+        Raises:
+            Invalid: a schema is too large, not a schema, or says what cannot be enforced.
+            Refused: this model's tokenizer cannot be constrained.
+        """
+        texts = [_checked(schema, x_guidance=LETTER) for schema in schemas.values()]
+        if sum(map(len, texts)) > LARGEST_SCHEMA:
+            raise _unusable(f"together they have more than {LARGEST_SCHEMA} characters")
+        heads = [json.dumps(f'{{"name": "{name}", "arguments": ') for name in schemas]
+        bodies = " | ".join(f'{head} arguments_{at} "}}"' for at, head in enumerate(heads))
+        lark = "\n".join(
+            [
+                f"start: call{'' if single else f' (NEWLINE call){{0,{MOST_CALLS - 1}}}'}",
+                f'call: "{OPEN}\\n" ({bodies}) "\\n{CLOSE}"',
+                'NEWLINE: "\\n"',
+                *(f"arguments_{at}: %json {text}" for at, text in enumerate(texts)),
+            ]
+        )
+        return self._compiled(lambda: LLMatcher.grammar_from_lark(lark))
+
+    def _compiled(self, grammar_of: Callable[[], str]) -> Grammar:
         with self._one_at_a_time, _contained():
             tokenizer = self._ready_tokenizer()
             try:
-                grammar = LLMatcher.grammar_from_json_schema(text, overrides=LETTER)
+                grammar = grammar_of()
             except ValueError as exc:
                 raise _unusable(str(exc)) from exc
             matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
@@ -148,11 +179,11 @@ class Grammars:
         return self._tokenizer
 
 
-def _checked(schema: Mapping[str, Any]) -> str:
+def _checked(schema: Mapping[str, Any], **more: Mapping[str, Any]) -> str:
     """The schema as JSON, if it is small enough and asks for nothing that the library would follow in part only."""
     if "x-guidance" in schema:
         raise _unusable("x-guidance is not for clients")
-    text = json.dumps(schema)
+    text = json.dumps({**schema, **{name.replace("_", "-"): value for name, value in more.items()}})
     if len(text) > LARGEST_SCHEMA:
         raise _unusable(f"it has {len(text)} characters; at most {LARGEST_SCHEMA} are read")
     parts: list[Any] = [schema]

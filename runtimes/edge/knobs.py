@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from runtimes.edge.complaints import MOST_BIASES
 from runtimes.edge.sampler import Sampling
 
 LARGEST_SEED = 2**63 - 1
-MOST_BIASES = 1024
 
 TokenName = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,9})$")]  # one way to write each number
 Bias = Annotated[float, Field(ge=-100, le=100)]

@@ -25,13 +25,14 @@ from runtimes.edge.embeddings import EncoderServed
 from runtimes.edge.encoder import Encoder
 from runtimes.edge.encoding import Encoding
 from runtimes.edge.engine import Engine
+from runtimes.edge.generating import Served
 from runtimes.edge.generation import Batch, deliver
 from runtimes.edge.grammar import Grammars
 from runtimes.edge.hearing import Hearing
 from runtimes.edge.metrics import EdgeMetrics
 from runtimes.edge.recognizer import Recognizer
 from runtimes.edge.reranking import ClassifierServed
-from runtimes.edge.server import EdgeServer, Served, Serves
+from runtimes.edge.server import EdgeServer, Serves
 from runtimes.edge.session import Session
 from runtimes.edge.tokens import Vocabulary
 from runtimes.edge.transcriptions import SpeechServed

@@ -15,12 +15,11 @@ from typing import Annotated, Any, ClassVar
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtimes.edge import wishes
+from runtimes.edge.complaints import BadField, read
 from runtimes.edge.encoder import Floats
 from runtimes.edge.encoding import Encoding
 from runtimes.edge.metrics import EdgeMetrics, Outcome
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.wishes import BadField
 
 MOST_TEXTS = 2048
 RERANK_PATHS = ("/v1/rerank", "/rerank")
@@ -81,7 +80,7 @@ async def rerank(body: bytes, named: Named, metrics: EdgeMetrics) -> web.Respons
     Raises:
         HeadwaterError: the body is wrong, a text is too long, or there is no room now.
     """
-    wish = wishes.read(RerankWish, body)
+    wish = read(RerankWish, body)
     served = _serving(named, wish.model)
     if len(served.labels) > 1:
         raise BadField(
@@ -112,7 +111,7 @@ async def classify(body: bytes, named: Named, metrics: EdgeMetrics) -> web.Respo
     Raises:
         HeadwaterError: the body is wrong, a text is too long, or there is no room now.
     """
-    wish = wishes.read(ClassifyWish, body)
+    wish = read(ClassifyWish, body)
     served = _serving(named, wish.model)
     texts = [wish.input] if isinstance(wish.input, str) else wish.input
     scores, count = await _scores(texts, served, metrics)

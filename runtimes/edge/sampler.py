@@ -156,24 +156,26 @@ def _drawn(weights: NDArray[np.float64], draw: float) -> int:
 def _candidates(weights: NDArray[np.float64], top_k: int, top_p: float) -> NDArray[np.intp]:
     """Tokens that may be drawn, likeliest first: at most `top_k`, of these the fewest that hold `top_p` of the mass."""
     if 0 < top_k < len(weights):
-        tokens = _likeliest(weights, top_k)
+        tokens = likeliest(weights, top_k)
         return tokens if top_p >= 1.0 else tokens[: _enough(weights[tokens], top_p * float(weights[tokens].sum()))]
     wanted = top_p * float(weights.sum())
     look = FIRST_LOOK
     while look < len(weights):
-        tokens = _likeliest(weights, look)
+        tokens = likeliest(weights, look)
         if float(weights[tokens].sum()) >= wanted:
             return tokens[: _enough(weights[tokens], wanted)]
         look *= WIDER
-    tokens = _likeliest(weights, len(weights))
+    tokens = likeliest(weights, len(weights))
     return tokens[: _enough(weights[tokens], wanted)]
 
 
-def _likeliest(weights: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+def likeliest(weights: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     """The `count` heaviest tokens, heaviest first, ties by id."""
-    tokens = np.arange(len(weights)) if count >= len(weights) else np.argpartition(-weights, count - 1)[:count]
-    tokens.sort()
-    return tokens[np.argsort(-weights[tokens], kind="stable")]
+    if count >= len(weights):
+        return np.argsort(-weights, kind="stable")
+    least = np.partition(weights, len(weights) - count)[len(weights) - count]
+    tokens = np.flatnonzero(weights >= least)
+    return tokens[np.argsort(-weights[tokens], kind="stable")][:count]
 
 
 def _enough(falling: NDArray[np.float64], wanted: float) -> int:

@@ -1,41 +1,31 @@
 """The OpenAI server of one edge replica.
 
-Listens before the model is loaded and says so on `/readyz`; `open_for` gives it an engine. Bodies are checked in
-`runtimes.edge.wishes`, answers are sent in `runtimes.edge.replies`. Called by `runtimes.edge.replica`.
+Listens before the model is loaded and says so on `/readyz`; `open_for` gives it an engine. Text is generated
+through `runtimes.edge.generating`. Called by `runtimes.edge.replica`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
-import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import partial
 
 from aiohttp import web
 
-from runtimes.edge import answers, embeddings, reranking, transcriptions, wishes
-from runtimes.edge.answers import Envelope, Fault
-from runtimes.edge.chat import ChatTemplate, prompt_tokens
+from runtimes.edge import answers, embeddings, generating, reranking, transcriptions
+from runtimes.edge.answers import Fault
+from runtimes.edge.complaints import BadField, UnknownModel
 from runtimes.edge.embeddings import EncoderServed
-from runtimes.edge.engine import Engine
-from runtimes.edge.generation import Ask
-from runtimes.edge.grammar import Grammar, Grammars
+from runtimes.edge.generating import Served
 from runtimes.edge.metrics import CONTENT_TYPE, EdgeMetrics, Outcome
-from runtimes.edge.replies import Reader, stream, whole
 from runtimes.edge.reranking import ClassifierServed
-from runtimes.edge.tokens import Vocabulary
 from runtimes.edge.transcriptions import SpeechServed
-from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, UnknownModel, Wish
-from runtimes.errors import HeadwaterError, Invalid, Refused, Unavailable
+from runtimes.errors import HeadwaterError, Unavailable
 
 BODY_LIMIT_BYTES = 1 << 20
 BODY_S = 30.0  # in which a body has to arrive
 LIMITS = dict.fromkeys(transcriptions.PATHS, (transcriptions.BODY_LIMIT_BYTES, transcriptions.BODY_S))
 STUCK_S = 60.0  # an engine that takes no turn for so long is reported dead
-LONG_TEXT = 8192  # characters; longer prompts are tokenized off the event loop
 STARTING_RETRY_S = 2.0
 
 TURNED_AWAY = (429, 503, 504)
@@ -43,18 +33,6 @@ OUTCOMES = {400: Outcome.INVALID, 404: Outcome.INVALID, **dict.fromkeys(TURNED_A
 
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True)
-class Served:
-    """What the server answers with; `names` are the model names it goes by, the first one in `/v1/models`."""
-
-    engine: Engine
-    vocabulary: Vocabulary
-    chat: ChatTemplate | None
-    grammars: Grammars
-    names: tuple[str, ...]
-    made_s: int
 
 
 Serves = Served | EncoderServed | ClassifierServed | SpeechServed
@@ -135,59 +113,10 @@ class EdgeServer:
         return web.json_response(fault.body(), status=fault.status, headers=fault.headers())
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        wish = wishes.read(ChatWish, await _body(request))
-        served = self._serving(wish.model)
-        if served.chat is None:
-            raise Invalid("This model has no chat template; use /v1/completions.")
-        messages = [message.plain() for message in wish.messages]
-        size = sum(len(message["content"]) for message in messages)
-        prompt = await _apart(size, partial(prompt_tokens, served.chat, served.vocabulary, messages))
-        return await self._answer(request, served, wish, prompt)
+        return await generating.chat(request, await _body(request), self._serving, self._metrics)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        wish = wishes.read(CompletionWish, await _body(request))
-        served = self._serving(wish.model)
-        prompt = await _prompt_tokens(served.vocabulary, wish)
-        return await self._answer(request, served, wish, prompt)
-
-    async def _answer(self, request: web.Request, served: Served, wish: Wish, prompt: list[int]) -> web.StreamResponse:
-        asked_tokens = wish.asked_tokens
-        most_tokens = wish.usual_tokens if asked_tokens is None else asked_tokens
-        grammar = await _grammar(served.grammars, wish)
-        sampling = wish.sampling
-        unknown = max((token for token, _ in sampling.logit_bias), default=0)
-        if unknown >= served.vocabulary.size:
-            raise _no_such_token(unknown, served.vocabulary, "logit_bias")
-        ask = Ask(
-            tuple(prompt),
-            most_tokens,
-            sampling,
-            wish.stops,
-            grammar=grammar,
-            priority=wish.priority,
-            client=wish.client,
-            timeout_s=wish.timeout_s,
-            shorten=asked_tokens is None,
-        )
-        generation = served.engine.submit(ask)
-        self._metrics.accepted(len(prompt))
-        chat = isinstance(wish, ChatWish)
-        name = ("chatcmpl-" if chat else "cmpl-") + uuid.uuid4().hex
-        envelope = Envelope(name, wish.model, int(time.time()), chat)
-        reader = Reader(generation, self._metrics)
-        try:
-            if wish.stream:
-                response = await stream(request, reader, envelope, with_usage=wish.with_usage)
-            else:
-                response = await whole(reader, envelope)
-        except (asyncio.CancelledError, ConnectionError):
-            self._metrics.ended(Outcome.LEFT)
-            raise
-        else:
-            self._metrics.ended(reader.outcome)
-            return response
-        finally:
-            reader.close()
+        return await generating.complete(request, await _body(request), self._serving, self._metrics)
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         return await embeddings.answer(await _body(request), self._named, self._metrics)
@@ -246,34 +175,3 @@ class EdgeServer:
 async def _body(request: web.Request) -> bytes:
     async with asyncio.timeout(BODY_S):
         return await request.read()
-
-
-async def _prompt_tokens(vocabulary: Vocabulary, wish: CompletionWish) -> list[int]:
-    prompt = wish.prompt
-    texts = [prompt] if isinstance(prompt, str) else [item for item in prompt if isinstance(item, str)]
-    if texts:
-        return await _apart(len(texts[0]), partial(vocabulary.encode, texts[0], special=True))
-    tokens = [item for item in prompt if isinstance(item, int)]
-    if tokens and max(tokens) >= vocabulary.size:
-        raise _no_such_token(max(tokens), vocabulary, "prompt")
-    return tokens
-
-
-async def _grammar(grammars: Grammars, wish: Wish) -> Grammar | None:
-    """What binds the answer; compiled off the event loop, for a large schema takes a second."""
-    schema = wish.schema_to_follow
-    if schema is None:
-        return None
-    try:
-        return await asyncio.get_running_loop().run_in_executor(None, grammars.compile, schema)
-    except (Invalid, Refused) as exc:
-        raise BadField(f"response_format: {exc}", param="response_format") from exc
-
-
-def _no_such_token(token: int, vocabulary: Vocabulary, param: str) -> BadField:
-    return BadField(f"{param}: token {token} does not exist; the vocabulary has {vocabulary.size}.", param=param)
-
-
-async def _apart(size: int, tokens: Callable[[], list[int]]) -> list[int]:
-    """Make the tokens of a text of so many characters; a long one does not hold up the event loop."""
-    return tokens() if size <= LONG_TEXT else await asyncio.get_running_loop().run_in_executor(None, tokens)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from runtimes.edge.complaints import BadField
 from runtimes.edge.resampling import Resampler
-from runtimes.edge.wishes import BadField
 from runtimes.errors import Refused
 
 RATE = 16000  # samples a second

@@ -7,6 +7,8 @@ token, and by `runtimes.edge.server` and `runtimes.edge.chat` for prompts.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,18 @@ from runtimes.errors import Invalid
 
 BROKEN = "\ufffd"  # what decoding gives for bytes that are no character, or not one yet
 HELD_TOKENS = 16  # a character has at most four bytes; a longer run without a whole one is noise and is let go
+BYTE_NAME = re.compile("<0x([0-9A-F]{2})>")  # tokens of single bytes, where the others are of characters
+WORD_START = "\u2581"  # for a space, in such vocabularies
+
+
+def _letters_of_bytes() -> dict[str, int]:
+    """Bytes by the letter that vocabularies of bytes write them with, since GPT-2."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = sorted(set(range(256)) - set(plain))
+    return {chr(byte): byte for byte in plain} | {chr(256 + at): byte for at, byte in enumerate(others)}
+
+
+BYTE_OF_LETTER = _letters_of_bytes()
 
 
 class TokenPair(list[int]):
@@ -33,6 +47,8 @@ class Vocabulary:
         self.size = tokenizer.get_vocab_size(with_added_tokens=True)
         added = tokenizer.get_added_tokens_decoder()
         self._controls = {number: token.content for number, token in added.items() if token.special}
+        self._added = frozenset(added)
+        self._of_bytes = '"ByteLevel"' in json.dumps(json.loads(tokenizer.to_str())["decoder"])
         self._unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
 
     @classmethod
@@ -108,6 +124,16 @@ class Vocabulary:
         tokenizer.encode_special_tokens = True
         return tokenizer
 
+    def spelled(self, token: int) -> bytes:
+        """Bytes that a token stands for; half a character where the token is one. Marks are spelled out."""
+        name: str = self._tokenizer.id_to_token(token) or ""
+        if token in self._added:
+            return name.encode()
+        if self._of_bytes:
+            return bytes(BYTE_OF_LETTER[letter] for letter in name if letter in BYTE_OF_LETTER)
+        byte = BYTE_NAME.fullmatch(name)
+        return bytes([int(byte[1], 16)]) if byte else name.replace(WORD_START, " ").encode()
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of tokens; marks such as end-of-text give nothing."""
         text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
@@ -176,12 +202,12 @@ class TextStream:
             self.stopped = True
             self._held = ""
             return text[: min(found)]
-        keep = _possible_start(text, self._stops)
+        keep = possible_start(text, self._stops)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 
-def _possible_start(text: str, stops: Sequence[str]) -> int:
+def possible_start(text: str, stops: Sequence[str]) -> int:
     """Length of the longest end of the text that a stop string may begin with."""
     longest = min(len(text), max(len(stop) for stop in stops) - 1)
     for length in range(longest, 0, -1):

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtimes.edge import captions, wishes
+from runtimes.edge import captions
 from runtimes.edge.captions import Caption
+from runtimes.edge.complaints import BadField, read
 from runtimes.edge.dictation import words
 from runtimes.edge.forms import Form, read_form
 from runtimes.edge.generation import Full
@@ -27,7 +28,6 @@ from runtimes.edge.mel import Spectrogram
 from runtimes.edge.metrics import EdgeMetrics, Outcome
 from runtimes.edge.sound import read_sound
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.wishes import BadField
 
 PATHS = {"/v1/audio/transcriptions": "transcribe", "/v1/audio/translations": "translate"}
 BODY_LIMIT_BYTES = 25 << 20  # as OpenAI allows
@@ -88,7 +88,7 @@ async def answer(
     async with uploads:
         async with asyncio.timeout(BODY_S):
             form = await read_form(request, limit_bytes=BODY_LIMIT_BYTES)
-        wish = wishes.read(SpeechWish, form.fields)
+        wish = read(SpeechWish, form.fields)
         served = named(wish.model)
         if not isinstance(served, SpeechServed):
             raise BadField(f"{wish.model[:100]!r} hears no speech.", param="model")

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimes.edge import wishes
 from runtimes.edge.batching import Batching
+from runtimes.edge.complaints import BadField, read
 from runtimes.edge.generation import Ask, Finish, Generation
 from runtimes.edge.grammar import Grammar, Grammars, Guide
 from runtimes.edge.sampler import Sampler, Sampling
 from runtimes.edge.scheduler import Rows
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.wishes import BadField, ChatWish
+from runtimes.edge.wishes import ChatWish
 from runtimes.errors import Invalid, Refused
 
 END = 256
@@ -161,6 +161,6 @@ def test_a_panic_in_the_library_ends_its_request_alone(
 def test_a_format_that_cannot_be_read_names_its_field(extra: dict[str, Any], param: str) -> None:
     body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], **extra}
     with pytest.raises(BadField) as caught:
-        wishes.read(ChatWish, json.dumps(body).encode())
+        read(ChatWish, json.dumps(body).encode())
 
     assert caught.value.param == param

@@ -11,12 +11,12 @@ import pytest
 from aiohttp.test_utils import TestClient
 from edge_servers import PLAIN, changed, serve
 
-from runtimes.edge import wishes
+from runtimes.edge.complaints import BadField, read
 from runtimes.edge.engine import Engine
 from runtimes.edge.generation import Ask
 from runtimes.edge.sampler import Sampler, Sampling
 from runtimes.edge.tokens import Vocabulary
-from runtimes.edge.wishes import BadField, CompletionWish
+from runtimes.edge.wishes import CompletionWish
 
 BIAS = "logit_bias must be an object of at most 1024 token numbers, each with a number from -100 to 100."
 
@@ -93,7 +93,7 @@ def test_plain_greedy_requests_need_no_pick_of_their_own() -> None:
 )
 def test_a_knob_out_of_range_is_named_with_its_limit(fields: dict[str, Any], param: str, sentence: str) -> None:
     with pytest.raises(BadField) as caught:
-        wishes.read(CompletionWish, json.dumps(PLAIN | fields).encode())
+        read(CompletionWish, json.dumps(PLAIN | fields).encode())
 
     assert (caught.value.param, str(caught.value)) == (param, sentence)
 

@@ -186,7 +186,7 @@ def test_another_model_is_not_found(client: openai.OpenAI) -> None:
     ("extra", "sentence"),
     [
         pytest.param({"max_tokens": 600}, "context of 512 tokens", id="too long"),
-        pytest.param({"n": 2}, "n must be 1", id="two answers"),
+        pytest.param({"n": 9}, "n must be at most 8", id="too many answers"),
         pytest.param({"suffix": "end"}, "not supported", id="not supported"),
     ],
 )

@@ -10,10 +10,10 @@ import soundfile
 from speech_scene import RATE, sound
 
 from runtimes.edge import sound as reading
+from runtimes.edge.complaints import BadField
 from runtimes.edge.mel import Spectrogram, mel_filters
 from runtimes.edge.resampling import Resampler
 from runtimes.edge.sound import read_sound
-from runtimes.edge.wishes import BadField
 
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 440) -> np.ndarray:

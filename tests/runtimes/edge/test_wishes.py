@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from runtimes.edge import wishes
-from runtimes.edge.wishes import BadField, ChatWish, CompletionWish, read
+from runtimes.edge.complaints import BadField, read
+from runtimes.edge.wishes import ChatWish, CompletionWish
 
 CONTENT = 'must be a string or a list of parts like {"type": "text", "text": "..."}; only text is read here'
 
@@ -27,9 +27,13 @@ CONTENT = 'must be a string or a list of parts like {"type": "text", "text": "..
             id="an image",
         ),
         pytest.param(
-            [{"role": "tool", "content": "x"}],
-            "messages.0.role must be 'system', 'developer', 'user' or 'assistant'.",
-            id="a tool's answer",
+            [{"role": "robot", "content": "x"}],
+            "messages.0.role must be one of 'system', 'developer', 'user', 'assistant', 'tool'.",
+            id="nobody",
+        ),
+        pytest.param([{"content": "x"}], "messages.0.role is required.", id="no role"),
+        pytest.param(
+            [{"role": "tool", "content": "x"}], "messages.0.tool_call_id is required.", id="an answer to no call"
         ),
         pytest.param(
             [{"role": "user", "content": "x", "bogus": 1}], "messages.0.bogus is not known here.", id="an unknown field"
@@ -41,8 +45,8 @@ CONTENT = 'must be a string or a list of parts like {"type": "text", "text": "..
         ),
         pytest.param(
             [{"role": "assistant", "content": "x", "tool_calls": [{}]}],
-            "messages.0.tool_calls must be empty.",
-            id="tool calls",
+            "messages.0.tool_calls.0.id is required.",
+            id="a call without a name",
         ),
         pytest.param(
             [{"role": "user", "content": "x"}] * 1025, "messages must have at most 1024 items.", id="too many"
@@ -51,7 +55,7 @@ CONTENT = 'must be a string or a list of parts like {"type": "text", "text": "..
 )
 def test_messages_that_cannot_be_read_are_answered_in_plain_words(messages: Any, sentence: str) -> None:
     with pytest.raises(BadField) as caught:
-        wishes.read(ChatWish, json.dumps({"model": "tiny", "messages": messages}).encode())
+        read(ChatWish, json.dumps({"model": "tiny", "messages": messages}).encode())
 
     assert (str(caught.value), caught.value.param) == (sentence, "messages")
 
