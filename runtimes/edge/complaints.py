@@ -35,6 +35,7 @@ PLAIN_WORDS: Mapping[str, str] = {
     "extra_forbidden": "is not known here",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
     "list_type": "must be a list",
     "string_type": "must be a string",
     "int_type": "must be an integer",
