@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from runtimes.edge import answers, embeddings, generating, reranking, transcriptions
+from runtimes.edge import answers, embeddings, generating, openapi, reranking, transcriptions
 from runtimes.edge.answers import Fault
 from runtimes.edge.complaints import BadField, UnknownModel
 from runtimes.edge.embeddings import EncoderServed
@@ -73,6 +73,7 @@ class EdgeServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics_page)
+        app.router.add_get("/openapi.json", self._openapi)
         return app
 
     @web.middleware
@@ -167,6 +168,9 @@ class EdgeServer:
         if self._served.engine.draining:
             return web.Response(text="Draining.\n", status=503)
         return web.Response(text="ok\n")
+
+    async def _openapi(self, _request: web.Request) -> web.Response:
+        return web.json_response(openapi.document(() if self._served is None else self._served.names))
 
     async def _metrics_page(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
