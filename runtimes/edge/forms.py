@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from runtimes.edge.complaints import BadField
 
@@ -41,7 +42,7 @@ async def read_form(request: web.Request, *, limit_bytes: int) -> Form:
         raise web.HTTPRequestEntityTooLarge(limit_bytes, request.content_length or 0)
     try:
         return await _read(MultipartReader(request.headers, request.content), limit_bytes)
-    except (ValueError, AssertionError, UnicodeError, LookupError) as exc:
+    except (ValueError, AssertionError, UnicodeError, LookupError, HttpProcessingError) as exc:
         raise BadField("The body is not well-formed multipart/form-data.", param=None) from exc
 
 
