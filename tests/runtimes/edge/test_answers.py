@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp.test_utils import TestClient
-from edge_servers import CHAT, PLAIN, events, serve
+from edge_servers import CHAT, PLAIN, events, serve, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,7 +125,7 @@ def test_without_room_for_all_answers_none_is_begun(decoder: Any, vocabulary: Vo
         assert response.status == 429
         decoder.gate.set()
         assert json.loads(await response.text())["error"]["code"] == "queue_full"
+        await until(lambda: engine.running + engine.waiting == 0)
         assert (await client.post("/v1/completions", json=PLAIN)).status == 200
-        assert engine.waiting == 0
 
     serve(decoder, vocabulary, work, queue=2)
