@@ -29,6 +29,10 @@ def register(app: typer.Typer) -> None:
                 help="Tokens per sequence, prompt and answer together; 4096 or what the model allows without it.",
             ),
         ] = None,
+        provider: Annotated[
+            list[str] | None,
+            typer.Option(help="ONNX Runtime execution provider to try, best first; the CPU is always the last."),
+        ] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, start nothing.")] = False,
     ) -> None:
         """Serve an artifact over the OpenAI protocol until interrupted."""
@@ -57,6 +61,7 @@ def register(app: typer.Typer) -> None:
             threads=cores,
             queue=slots * 8,
             memory_bytes=memory_bytes,
+            providers=tuple(provider or ()),
         )
         size = f"{bytes_for_people(spec.memory_bytes)} for {slots} x {context} tokens"
         say(f"{manifest.model} {manifest.quantization}: {size}")

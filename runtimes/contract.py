@@ -231,6 +231,7 @@ class ReplicaSpec(Message):
     memory_bytes: int = Field(gt=0)
     chip: str = ""  # profile of the pool's chip
     chip_share: float = Field(default=0.0, ge=0)  # chips it takes; a part of one when chips are shared by memory
+    providers: tuple[str, ...] = ()  # ONNX Runtime execution providers to try, best first; the CPU is always the last
 
 
 class ReplicaReport(Message):
@@ -245,6 +246,7 @@ class ReplicaReport(Message):
     running: int = 0
     waiting: int = 0
     message: str = ""
+    providers: tuple[str, ...] = ()  # execution providers that run its graph, once it is loaded
 
 
 # ---------------------------------------------------------------- routes

@@ -70,6 +70,9 @@ class HardwareSpec(Part):
     network: Link | None = Field(default=None, description="between nodes")
     kubernetes: Name | None = Field(default=None, description="a KubernetesProfile")
     node_labels: dict[str, str] = Field(default_factory=dict, description="labels that nodes with this chip carry")
+    execution_providers: tuple[str, ...] = Field(
+        default=(), description="ONNX Runtime execution providers to try, best first; the CPU is always the last"
+    )
     engines: tuple[Name, ...] = Field(default=(), description="Engines that run on it")
     note: str = Field(default="", description="what to know about it")
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 
+from orchestrator.api.hardware import HardwareSpec
 from orchestrator.api.kinds import Catalog
 from orchestrator.api.service import ModelService
 from orchestrator.api.site import Site
@@ -76,12 +77,15 @@ def _held(ours: tuple[ReplicaReport, ...], world: World) -> dict[str, str]:
 
 
 def wanted_replicas(
-    tier: Placed, group: Group, artifact: Artifact, threads: int, owner: str
+    tier: Placed, group: Group, artifact: Artifact, chip: HardwareSpec, owner: str
 ) -> tuple[ReplicaSpec, ...]:
     """The replicas of one group of a student tier; names follow from the variant, so a retry finds its own work."""
     c, memory = group.option.configuration, group.option.memory
+    threads, providers = chip.cores or 1, chip.execution_providers
     built = "".join(entry.sha256 for _, entry in sorted(artifact.manifest.files.items()))
-    facts = f"{c.model}|{c.quantization}|{built}|{c.pool}|{c.sequences}|{c.context_tokens}|{threads}"
+    facts = f"{c.model}|{c.quantization}|{built}|{c.pool}|{c.sequences}|{c.context_tokens}|{threads}" + "".join(
+        f"|{name}" for name in providers
+    )
     variant = hashlib.sha256(facts.encode()).hexdigest()[:8]
     return tuple(
         ReplicaSpec(
@@ -100,6 +104,7 @@ def wanted_replicas(
             memory_bytes=memory.total,
             chip=c.profile,
             chip_share=memory.total / group.option.usable_bytes,
+            providers=providers,
         )
         for ordinal in range(group.replicas)
     )
@@ -151,8 +156,7 @@ def _wanted(
         artifact = world.artifacts.get((c.model, c.quantization))
         if artifact is None:
             return (), (), (_not_built(tier, group.option),)
-        threads = catalog.profiles[c.profile].spec.cores or 1
-        specs += wanted_replicas(tier, group, artifact, threads, world.owner)
+        specs += wanted_replicas(tier, group, artifact, catalog.profiles[c.profile].spec, world.owner)
     return tuple(specs), tuple(paper), _taken(specs, world)
 
 

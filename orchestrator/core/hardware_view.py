@@ -82,6 +82,7 @@ def hardware_view(profile: HardwareProfile, catalog: Catalog) -> dict[str, Any]:
         "nodeLink": _link_words(spec.node_link),
         "network": _link_words(spec.network),
         "nodeLabels": dict(sorted(spec.node_labels.items())),
+        "executionProviders": list(spec.execution_providers),
         "kubernetesProfile": None if cluster is None else as_json(cluster)["spec"],
         "engineDetails": [_engine(engine, name, catalog) for engine in spec.engines],
         "note": spec.note,

@@ -13,7 +13,7 @@ import numpy as np
 from runtimes.contract import ClassifierShape
 from runtimes.edge.artifact import Artifact
 from runtimes.edge.encoder import Floats, read_together
-from runtimes.edge.session import load_graph
+from runtimes.edge.session import load_graph, running
 from runtimes.errors import Invalid, Refused
 
 SCORES = "logits"
@@ -22,13 +22,14 @@ SCORES = "logits"
 class Classifier:
     """Runs the graph over a batch of texts. Not thread-safe."""
 
-    def __init__(self, artifact: Artifact, *, context_tokens: int, threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, context_tokens: int, threads: int, providers: Sequence[str] = ()) -> None:
         """Load the graph.
 
         Args:
             artifact: of a classifier or reranker.
             context_tokens: longest text wished for; the model's own limit may be lower.
             threads: of ONNX Runtime.
+            providers: execution providers to try, best first.
 
         Raises:
             Invalid: the artifact holds no classifier.
@@ -41,7 +42,8 @@ class Classifier:
         self.context_tokens = min(context_tokens, shape.context_tokens)
         self.vocabulary = shape.vocabulary
         self.labels = shape.labels
-        self._session = load_graph(artifact, threads)
+        self._session = load_graph(artifact, threads, providers=providers)
+        self.providers = running(self._session)
         wanted = {"input_ids", "attention_mask"} | ({"token_type_ids"} if shape.token_types else set())
         scored = [node.shape[-1] for node in self._session.get_outputs() if node.name == SCORES]
         if {node.name for node in self._session.get_inputs()} != wanted or scored != [len(shape.labels)]:

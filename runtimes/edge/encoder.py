@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtimes.contract import EncoderShape
 from runtimes.edge.artifact import Artifact
-from runtimes.edge.session import first_line, load_graph
+from runtimes.edge.session import first_line, load_graph, running
 from runtimes.edge.tokens import TokenPair
 from runtimes.errors import Invalid, Refused, Unavailable
 
@@ -26,13 +26,14 @@ Floats = NDArray[np.float32]
 class Encoder:
     """Runs the graph over a batch of texts. Not thread-safe."""
 
-    def __init__(self, artifact: Artifact, *, context_tokens: int, threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, context_tokens: int, threads: int, providers: Sequence[str] = ()) -> None:
         """Load the graph.
 
         Args:
             artifact: of an encoder.
             context_tokens: longest text wished for; the model's own limit may be lower.
             threads: of ONNX Runtime.
+            providers: execution providers to try, best first.
 
         Raises:
             Invalid: the artifact holds no encoder.
@@ -44,7 +45,8 @@ class Encoder:
         self._shape = shape
         self.context_tokens = min(context_tokens, shape.context_tokens)
         self.vocabulary = shape.vocabulary
-        self._session = load_graph(artifact, threads)
+        self._session = load_graph(artifact, threads, providers=providers)
+        self.providers = running(self._session)
         wanted = {"input_ids", "attention_mask"} | ({"token_type_ids"} if shape.token_types else set())
         widths = [node.shape[-1] for node in self._session.get_outputs() if node.name == HIDDEN]
         if {node.name for node in self._session.get_inputs()} != wanted or widths != [shape.width]:

@@ -86,6 +86,7 @@ def _spec(options: argparse.Namespace) -> ReplicaSpec:
         threads=options.threads,
         queue=options.queue,
         memory_bytes=reserved + manifest.needs.resident_bytes or 1,
+        providers=tuple(options.provider),
     )
 
 
@@ -109,6 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--threads", type=_count, default=os.cpu_count() or 1, help="threads (%(default)s)")
     parser.add_argument("--queue", type=int, default=DEFAULT_QUEUE, help="requests that may wait (%(default)s)")
+    parser.add_argument(
+        "--provider", action="append", default=[], help="ONNX Runtime execution provider to try before the CPU; repeat"
+    )
     options = parser.parse_args(arguments)
     try:
         spec = _spec(options)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from runtimes.contract import SpeechShape
 from runtimes.edge.artifact import ENCODER_FILE, Artifact
-from runtimes.edge.session import first_line, load_graph
+from runtimes.edge.session import first_line, load_graph, running
 from runtimes.errors import Invalid, Refused, Unavailable
 
 PAST, PRESENT = "past_key_values.", "present."
@@ -28,7 +28,7 @@ Floats = NDArray[np.float32]
 class Recognizer:
     """Runs both graphs over one window at a time. Not thread-safe."""
 
-    def __init__(self, artifact: Artifact, *, threads: int) -> None:
+    def __init__(self, artifact: Artifact, *, threads: int, providers: Sequence[str] = ()) -> None:
         """Load the graphs.
 
         Raises:
@@ -39,8 +39,9 @@ class Recognizer:
         if not isinstance(shape, SpeechShape):
             raise Invalid(f"{artifact.manifest.model} is a model for {artifact.manifest.task}, not for transcription.")
         self.shape = shape
-        self._encoder = load_graph(artifact, threads, name=ENCODER_FILE)
-        self._decoder = load_graph(artifact, threads)
+        self._encoder = load_graph(artifact, threads, name=ENCODER_FILE, providers=providers)
+        self._decoder = load_graph(artifact, threads, providers=providers)
+        self.providers = running(self._decoder)
         self._outputs = [node.name for node in self._decoder.get_outputs()]
         self._caches = [node.name for node in self._decoder.get_inputs() if node.name.startswith(PAST)]
         self._feeds: dict[str, NDArray[np.generic]] = {}

@@ -74,6 +74,7 @@ class Replica:
         self._phase = Phase.STARTING
         self._message = "The model is loading."
         self._url = ""
+        self._providers: tuple[str, ...] = ()
         self._started_at_s = 0.0
         self._engine: Engine | Encoding | Hearing | None = None
         self._draining = False
@@ -109,6 +110,7 @@ class Replica:
             running=running,
             waiting=waiting,
             message=self._message,
+            providers=self._providers,
         )
 
     def wait(self, timeout_s: float) -> ReplicaReport:
@@ -189,7 +191,7 @@ class Replica:
                 served.engine.drain()
                 self._settled.set()
             else:
-                self._become(Phase.READY, "")
+                self._become(Phase.READY, self._not_there())
 
     def _load(self) -> Serves:
         spec = self.spec
@@ -207,7 +209,14 @@ class Replica:
             return self._load_other(artifact, vocabulary, names)
         shape, template = artifact.decoder, artifact.chat_template()
         chat = template and ChatTemplate(template, bos_token=shape.bos_token, eos_token=shape.eos_token)
-        session = Session(artifact, slots=spec.slots, context_tokens=spec.context_tokens, threads=spec.threads)
+        session = Session(
+            artifact,
+            slots=spec.slots,
+            context_tokens=spec.context_tokens,
+            threads=spec.threads,
+            providers=spec.providers,
+        )
+        self._providers = session.providers
         engine = Engine(session, vocabulary, eos=shape.eos_token_ids, queue=spec.queue, post=self._post)
         engine.start()
         grammars = Grammars(vocabulary, shape.eos_token_ids)
@@ -218,18 +227,30 @@ class Replica:
         spec, made_s = self.spec, int(self._started_at_s)
         engine: Encoding | Hearing
         if isinstance(artifact.manifest.shape, SpeechShape):
-            recognizer = Recognizer(artifact, threads=spec.threads)
+            recognizer = Recognizer(artifact, threads=spec.threads, providers=spec.providers)
+            self._providers = recognizer.providers
             engine = Hearing(recognizer, vocabulary.decode, slots=spec.slots, queue=spec.queue, post=self._call)
             engine.start()
             return SpeechServed(engine, vocabulary, names, made_s)
         labels = artifact.manifest.shape.labels if isinstance(artifact.manifest.shape, ClassifierShape) else ()
         kind = Classifier if labels else Encoder
-        reader = kind(artifact, context_tokens=spec.context_tokens, threads=spec.threads)
+        reader = kind(artifact, context_tokens=spec.context_tokens, threads=spec.threads, providers=spec.providers)
+        self._providers = reader.providers
         engine = Encoding(reader, slots=spec.slots, queue=spec.queue, post=self._call)
         engine.start()
         if labels:
             return ClassifierServed(engine, vocabulary, labels, names, made_s)
         return EncoderServed(engine, vocabulary, names, made_s)
+
+    def _not_there(self) -> str:
+        """What was asked to run the graph and does not."""
+        missing = [name for name in self.spec.providers if name not in self._providers]
+        if not missing:
+            return ""
+        return (
+            f"Runs on {self._providers[0]}: {' and '.join(missing)} is not in this build of ONNX Runtime, or found no "
+            "device; install the build that has it."
+        )
 
     def _post(self, batch: Batch) -> None:
         self._loop.call_soon_threadsafe(deliver, batch)
@@ -247,7 +268,8 @@ class Replica:
         self._message = message
         if phase is not Phase.STARTING:
             self._settled.set()
-        self._say(f"is {phase}" + (f": {message}" if message else f" at {self._url}"))
+        where = f" at {self._url}" if phase is Phase.READY or not message else ""
+        self._say(f"is {phase}{where}" + (f": {message}" if message else ""))
 
     def _say(self, event: str) -> None:
         if self._log is not None:

@@ -27,6 +27,7 @@ MASK_STEP_TOKENS = 64  # the mask grows by this much, so it is rebound once in s
 SCORES: dict[str, type[np.float32 | np.float16]] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 CACHES = {**SCORES, "tensor(int8)": np.int8}
 LOG_ERRORS_ONLY = 3
+CPU = "CPUExecutionProvider"
 FILLER = 0  # a token that nothing depends on
 TRIED_TOKENS = 4
 
@@ -36,7 +37,9 @@ Floats = NDArray[np.float32]
 class Session:
     """Runs the graph over `slots` rows of `context_tokens` each. Not thread-safe: one engine thread calls it."""
 
-    def __init__(self, artifact: Artifact, *, slots: int, context_tokens: int, threads: int) -> None:
+    def __init__(
+        self, artifact: Artifact, *, slots: int, context_tokens: int, threads: int, providers: Sequence[str] = ()
+    ) -> None:
         """Load the graph and reserve all caches.
 
         Raises:
@@ -52,7 +55,8 @@ class Session:
         self.slots = slots
         self.context_tokens = context_tokens
         self.vocabulary = shape.vocabulary
-        self._session = load_graph(artifact, threads)
+        self._session = load_graph(artifact, threads, providers=providers)
+        self.providers = running(self._session)
         scores_type = _check_graph(self._session, artifact)
         # Anonymous memory with small pages: only what prompts have filled is resident. numpy would ask for huge pages,
         # which made the start seconds longer and long contexts at most 5 % faster.
@@ -211,8 +215,15 @@ class Session:
             raise Unavailable(f"The model step failed: {first_line(exc)}", retry_in_s=1.0) from exc
 
 
-def load_graph(artifact: Artifact, threads: int, *, name: str = GRAPH_FILE) -> ort.InferenceSession:
-    """Opens a graph of an artifact on the CPU.
+def running(session: ort.InferenceSession) -> tuple[str, ...]:
+    """Execution providers of a graph, first choice first."""
+    return tuple(session.get_providers())
+
+
+def load_graph(
+    artifact: Artifact, threads: int, *, name: str = GRAPH_FILE, providers: Sequence[str] = ()
+) -> ort.InferenceSession:
+    """Opens a graph of an artifact on the first of the execution providers that is there; the CPU is always the last.
 
     Raises:
         Refused: ONNX Runtime cannot load it.
@@ -227,8 +238,9 @@ def load_graph(artifact: Artifact, threads: int, *, name: str = GRAPH_FILE) -> o
     # own thread needs the core then.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    try:
-        return ort.InferenceSession(str(artifact.folder / name), options, providers=["CPUExecutionProvider"])
+    present = [*(one for one in providers if one in ort.get_available_providers() and one != CPU), CPU]
+    try:  # the library itself goes on with the CPU where a provider finds no device
+        return ort.InferenceSession(str(artifact.folder / name), options, providers=present)
     except Exception as exc:  # the library's errors share no base class but Exception
         raise Refused(f"ONNX Runtime cannot load {artifact.folder / name}: {first_line(exc)}") from exc
 

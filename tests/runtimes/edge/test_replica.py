@@ -75,6 +75,17 @@ def client(replica: Replica) -> Iterator[openai.OpenAI]:
         yield client
 
 
+def test_a_provider_that_is_not_there_is_named_and_the_next_one_runs(artifact: Path) -> None:
+    replica = Replica(a_spec(artifact).model_copy(update={"providers": ("CANNExecutionProvider",)}))
+    replica.start()
+    try:
+        report = replica.wait(120)
+        assert (report.phase, report.providers) == (Phase.READY, ("CPUExecutionProvider",))
+        assert "Runs on CPUExecutionProvider: CANNExecutionProvider is not in this build" in report.message
+    finally:
+        replica.stop(10)
+
+
 def greedy(client: openai.OpenAI, prompt: str, tokens: int = 40) -> str:
     return client.completions.create(model="tiny", prompt=prompt, temperature=0, max_tokens=tokens).choices[0].text
 
