@@ -10,11 +10,13 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import jsonschema
 import openai
 import pytest
+from pydantic import BaseModel
 
 from runtimes.contract import Phase, ReplicaSpec
 from runtimes.edge.replica import Replica
@@ -73,6 +75,33 @@ def replica(artifact: Path) -> Iterator[Replica]:
 def client(replica: Replica) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=replica.report().url + "/v1", api_key="none", max_retries=0, timeout=60) as client:
         yield client
+
+
+class Capital(BaseModel):
+    """What is asked for."""
+
+    city: Literal["Paris", "Rome"]
+    large: bool
+
+
+def test_the_clients_own_structured_calls_work_whole_and_streamed(client: openai.OpenAI) -> None:
+    asked = {"model": "tiny", "messages": QUESTION, "temperature": 0, "max_tokens": 60, "response_format": Capital}
+    whole = client.chat.completions.parse(**asked).choices[0].message.parsed
+    with client.chat.completions.stream(**asked) as stream:
+        streamed = stream.get_final_completion().choices[0].message.parsed
+
+    assert isinstance(whole, Capital)
+    assert streamed == whole
+
+
+def test_the_client_reads_probabilities_and_several_answers(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="tiny", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, top_logprobs=3, n=2
+    )
+
+    one, other = answer.choices
+    assert one.message.content == other.message.content == "".join(told.token for told in one.logprobs.content)
+    assert all(told.logprob == told.top_logprobs[0].logprob <= 0 for told in one.logprobs.content)
 
 
 def test_a_provider_that_is_not_there_is_named_and_the_next_one_runs(artifact: Path) -> None:
