@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,19 @@ def test_a_new_service_is_started_with_everything_the_replica_must_know() -> Non
 )
 def test_the_name_of_a_replica_follows_from(world: World, service: object, *, same: bool) -> None:
     assert ([s.name for s in wanted(world, service)] == [s.name for s in wanted()]) is same
+
+
+def test_execution_providers_of_the_chip_reach_the_replica() -> None:
+    catalog = a_catalog()
+    box = catalog.profiles["box"]
+    other = box.model_copy(
+        update={"spec": box.spec.model_copy(update={"execution_providers": ("CANNExecutionProvider",)})}
+    )
+    changed = replace(catalog, profiles={**catalog.profiles, "box": other})
+    (spec,) = [m.spec for m in decide((a_service(),), changed, a_world(), 0.0).actions if isinstance(m, Start)]
+
+    assert spec.providers == ("CANNExecutionProvider",)
+    assert spec.name != wanted()[0].name
 
 
 def test_routes_leave_out_a_replica_before_it_is_stopped() -> None:
