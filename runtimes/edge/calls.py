@@ -14,6 +14,7 @@ from typing import Any
 from runtimes.edge.tokens import possible_start
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+JSON = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
@@ -42,66 +43,80 @@ class CallReader:
         self._names = names
         self._single = single
         self._unread = ""
-        self._searched = 0  # up to where an unread call was searched for its end
+        self._ends = 0  # end marks seen when an unread call was last tried
         self._called = False
 
     def push(self, text: str) -> tuple[str, list[Call]]:
         """Text that is surely text, and calls that are complete."""
         self._unread += text
-        said, calls = "", []
-        while not (self._called and self._single):
-            if not self._unread.startswith(OPEN):
-                said += self._before_a_call()
-                if not self._unread.startswith(OPEN):
-                    break
-            call = self._first_call()
-            if call is None:
-                break
-            calls.append(call)
-            self._called = True
-        return said, calls
+        return self._parted(at_end=False)
 
     def close(self) -> tuple[str, list[Call]]:
         """What is left when nothing follows; a call may lack its end mark."""
-        if self._called and self._single:
-            return "", []
-        rest, self._unread = self._unread, ""
-        call = self._read(rest.removeprefix(OPEN)) if rest.startswith(OPEN) else None
-        if call is not None:
-            return "", [call]
-        return ("" if self._called and not rest.strip() else rest), []
+        return self._parted(at_end=True)
 
-    def _before_a_call(self) -> str:
-        """Take the text before a call; spaces right before one, and between two, belong to nobody."""
+    def _parted(self, *, at_end: bool) -> tuple[str, list[Call]]:
+        said, calls = "", list[Call]()
+        while not (self._called and self._single):
+            said += self._words(at_end=at_end)
+            gap = len(self._unread) - len(self._unread.lstrip())  # belongs to nobody, if a call follows
+            if not self._unread.startswith(OPEN, gap):
+                break
+            call, end = self._first(gap + len(OPEN), at_end=at_end)
+            if not end:
+                break
+            if call is None:
+                said += self._unread[:end]
+            else:
+                calls.append(call)
+                self._called = True
+            self._unread, self._ends = self._unread[end:], 0
+        return said, calls
+
+    def _words(self, *, at_end: bool) -> str:
+        """Take the text before a call, but for the spaces right before it."""
         at = self._unread.find(OPEN)
-        if at >= 0:
-            text, self._unread = self._unread[:at].rstrip(), self._unread[at:]
-            return text
-        sure = len(self._unread) - possible_start(self._unread, (OPEN,))
-        sure = len(self._unread[:sure].rstrip())
-        text, self._unread = self._unread[:sure], self._unread[sure:]
-        return text
+        if at < 0:
+            at = len(self._unread) - (0 if at_end else possible_start(self._unread, (OPEN,)))
+            ending = at_end and not (self._called and not self._unread.strip())
+        else:
+            ending = False
+        end = at if ending else len(self._unread[:at].rstrip())
+        words, self._unread = self._unread[:end], self._unread[end:]
+        return words
 
-    def _first_call(self) -> Call | None:
-        """Take the call that the unread text begins with; its arguments may themselves hold what looks like its end."""
-        while (at := self._unread.find(CLOSE, max(len(OPEN), self._searched - len(CLOSE)))) >= 0:
-            call = self._read(self._unread[len(OPEN) : at])
-            self._searched = at + len(CLOSE) + len(CLOSE)
-            if call is not None:
-                self._unread = self._unread[at + len(CLOSE) :]
-                self._searched = 0
-                return call
-        self._searched = len(self._unread)
-        return None
+    def _first(self, begin: int, *, at_end: bool) -> tuple[Call | None, int]:
+        """The call whose JSON begins here, and the place after it; 0 while more has to come, no call where it is text.
 
-    def _read(self, text: str) -> Call | None:
+        Arguments may themselves hold what looks like the end of a call, so the JSON says where it ends.
+        """
+        ends = self._unread.count(CLOSE)
+        if ends == self._ends and not at_end:
+            return None, 0
+        self._ends = ends
         try:
-            said = json.loads(text)
+            said, end = JSON.raw_decode(self._unread, self._after_space(begin))
         except (ValueError, RecursionError):
+            return None, begin if at_end else 0
+        end = self._after_space(end)
+        if self._unread.startswith(CLOSE, end):
+            end += len(CLOSE)
+        elif not (at_end and end == len(self._unread)):
+            return None, 0 if CLOSE.startswith(self._unread[end:]) else begin
+        return self._call(said), end
+
+    def _after_space(self, at: int) -> int:
+        return len(self._unread) - len(self._unread[at:].lstrip())
+
+    def _call(self, said: Any) -> Call | None:
+        if not isinstance(said, dict) or not isinstance(said.get("name"), str):
             return None
-        if not isinstance(said, dict) or said.get("name") not in self._names:
+        if said["name"] not in self._names:
             return None
         arguments = said.get("arguments", {})
         if not isinstance(arguments, dict):
             return None
-        return Call(said["name"], json.dumps(arguments, ensure_ascii=False))
+        try:
+            return Call(said["name"], json.dumps(arguments, ensure_ascii=False))
+        except RecursionError:
+            return None

@@ -62,6 +62,20 @@ def parted(text: str, sizes: list[int], *, single: bool = False) -> tuple[str, l
         pytest.param('<tool_call>{"name": "rm"}</tool_call>', ..., [], id="not offered"),
         pytest.param("<tool_call>{</tool_call> x", ..., [], id="not JSON"),
         pytest.param('<tool_call>{"name": "hot", "arguments": "Rom"}</tool_call>', ..., [], id="no object"),
+        pytest.param(
+            'x \n<tool_call>{"name": "rm"}</tool_call>\n' + HOT,
+            'x \n<tool_call>{"name": "rm"}</tool_call>',
+            [("hot", '{"city": "Rom"}')],
+            id="what is not offered before a call",
+        ),
+        pytest.param(
+            "<tool_call>{oh}</tool_call> " + HOT,
+            "<tool_call>{oh}</tool_call>",
+            [("hot", '{"city": "Rom"}')],
+            id="broken first",
+        ),
+        pytest.param('<tool_call>{"name": ["hot"]}</tool_call>', ..., [], id="a list as name"),
+        pytest.param("a \n<tool_call> b \n", ..., [], id="spaces around what is no call"),
         pytest.param("a < b <tool", ..., [], id="only like a call"),
     ],
 )
@@ -185,7 +199,7 @@ def test_with_the_choice_none_the_model_hears_of_no_tool(scripted: Any, vocabula
                 "tool_choice": "required",
             },
             "tools",
-            "strang",
+            "tools: a: The schema cannot be followed: Invalid type: strang",
             id="no schema",
         ),
     ],
@@ -200,6 +214,20 @@ def test_what_cannot_be_offered_names_its_field(
         assert (response.status, error["param"]) == (400, param)
         assert sentence in error["message"]
 
+    serve(scripted, vocabulary, work, template=TEMPLATE)
+
+
+def test_arguments_that_are_nested_too_deeply_are_the_clients_fault(scripted: Any, vocabulary: Vocabulary) -> None:
+    deep = '{"a":' * 600 + "1" + "}" * 600
+    call = {"id": "1", "type": "function", "function": {"name": "hot", "arguments": deep}}
+
+    async def work(client: TestClient, _engine: Engine) -> None:
+        response = await client.post(PATH, json=asked(messages=[{"role": "assistant", "tool_calls": [call]}]))
+
+        assert response.status == 400
+        assert "nested too deeply" in (await response.json())["error"]["message"]
+
+    scripted.context_tokens = 9000
     serve(scripted, vocabulary, work, template=TEMPLATE)
 
 
