@@ -1,6 +1,7 @@
 """What the server writes back: answers, stream chunks and errors in OpenAI's shapes.
 
-Pure. Called by `runtimes.edge.server` and `runtimes.edge.replies`. What clients may ask is in `runtimes.edge.wishes`.
+Pure. Called by `runtimes.edge.server`, `runtimes.edge.generating` and
+`runtimes.edge.replies`. What clients may ask is in `runtimes.edge.wishes`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from runtimes.edge.calls import Call
@@ -66,8 +68,7 @@ class Telling:
         if self._chat:
             return {"content": [self._with_top(one) for one in chosen], "refusal": None}
         texts = [self._text(one.token) for one in chosen]
-        offsets = [self._offset + sum(map(len, texts[:at])) for at in range(len(texts))]
-        self._offset += sum(map(len, texts))
+        *offsets, self._offset = accumulate(map(len, texts), initial=self._offset)
         return {
             "tokens": texts,
             "token_logprobs": [one.logprob for one in chosen],

@@ -64,7 +64,7 @@ class Batching:
         """Whether steps and pieces give the same bits here: that depends on the processor and on the caches' type."""
         said = [token]
         scores = self._decoder.prefill(0, said, 0)
-        for length in range(1, min(ALIKE_TOKENS, self._decoder.chunk_tokens)):
+        for length in range(1, min(ALIKE_TOKENS, self._decoder.chunk_tokens, self._decoder.context_tokens)):
             said.append(int(best(scores[None, :])[0]))
             scores = self._decoder.step(said[-1:], [length])[0]
         return bool(np.array_equal(scores.copy(), self._decoder.prefill(0, said, 0)))

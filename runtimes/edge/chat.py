@@ -1,6 +1,7 @@
 """Chat messages to a prompt, by the model's own template; control tokens come from the template alone.
 
-The template runs in `runtimes.edge.sandbox`; tokens come from `runtimes.edge.tokens`. Called by `runtimes.edge.server`.
+The template runs in `runtimes.edge.sandbox`; tokens come from `runtimes.edge.tokens`. Called by
+`runtimes.edge.generating`.
 """
 
 from __future__ import annotations

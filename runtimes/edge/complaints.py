@@ -45,6 +45,7 @@ PLAIN_WORDS: Mapping[str, str] = {
     "literal_error": "must be {expected}",
     "union_tag_invalid": "must be one of {expected_tags}",
     "union_tag_not_found": "is required",
+    "string_pattern_mismatch": "must match {pattern}",
     "too_short": "must not be empty",
     "too_long": "must have at most {max_length} items",
     "greater_than": "must be more than {gt}",

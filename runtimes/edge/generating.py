@@ -71,22 +71,15 @@ async def chat(request: web.Request, body: bytes, named: Named, metrics: EdgeMet
     messages = [message.plain() for message in wish.messages]
     tools = [] if offer is None else [tool.plain() for tool in offer.tools]
     prompt = partial(prompt_tokens, served.chat, served.vocabulary, messages, tools)
-    tokens = await _apart(text_size([*messages, *tools]), prompt)
+    try:
+        tokens = await _apart(text_size([*messages, *tools]), prompt)
+    except RecursionError as exc:
+        raise BadField("The arguments of a call in messages are nested too deeply.", param="messages") from exc
     return await _answer(request, served, wish, tokens, metrics)
 
 
 async def complete(request: web.Request, body: bytes, named: Named, metrics: EdgeMetrics) -> web.StreamResponse:
-    """Answer `POST /v1/completions`.
-
-    Args:
-        request: where the answer goes.
-        body: what came.
-        named: what is served under a model's name.
-        metrics: where it is counted.
-
-    Raises:
-        HeadwaterError: the body is wrong, the model cannot do it, or there is no room now.
-    """
+    """Answer `POST /v1/completions`; arguments and errors are those of `chat`."""
     wish = read(CompletionWish, body)
     served = named(wish.model)
     return await _answer(request, served, wish, await _prompt_tokens(served.vocabulary, wish), metrics)

@@ -2,7 +2,7 @@
 
 The one home of `llguidance`. A `Grammars` belongs to a replica and compiles schemas off the event loop; a `Guide`
 follows one answer on the engine thread. What the library does not follow to the letter is refused before it starts,
-and whatever it does wrong later ends that one request. Called by `runtimes.edge.server` and, through
+and whatever it does wrong later ends that one request. Called by `runtimes.edge.generating` and, through
 `runtimes.edge.sampler`, by `runtimes.edge.batching`.
 """
 
@@ -136,7 +136,12 @@ class Grammars:
             Invalid: a schema is too large, not a schema, or says what cannot be enforced.
             Refused: this model's tokenizer cannot be constrained.
         """
-        texts = [_checked(schema, x_guidance=LETTER) for schema in schemas.values()]
+        for name, schema in schemas.items():
+            try:
+                self.compile(schema)  # alone first: what is wrong in a schema is said of it, not of the whole grammar
+            except Invalid as exc:
+                raise Invalid(f"{name}: {exc}") from exc
+        texts = [json.dumps({**schema, "x-guidance": LETTER}) for schema in schemas.values()]
         if sum(map(len, texts)) > LARGEST_SCHEMA:
             raise _unusable(f"together they have more than {LARGEST_SCHEMA} characters")
         heads = [json.dumps(f'{{"name": "{name}", "arguments": ') for name in schemas]
@@ -179,11 +184,11 @@ class Grammars:
         return self._tokenizer
 
 
-def _checked(schema: Mapping[str, Any], **more: Mapping[str, Any]) -> str:
+def _checked(schema: Mapping[str, Any]) -> str:
     """The schema as JSON, if it is small enough and asks for nothing that the library would follow in part only."""
     if "x-guidance" in schema:
         raise _unusable("x-guidance is not for clients")
-    text = json.dumps({**schema, **{name.replace("_", "-"): value for name, value in more.items()}})
+    text = json.dumps(schema)
     if len(text) > LARGEST_SCHEMA:
         raise _unusable(f"it has {len(text)} characters; at most {LARGEST_SCHEMA} are read")
     parts: list[Any] = [schema]

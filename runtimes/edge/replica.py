@@ -247,10 +247,8 @@ class Replica:
         missing = [name for name in self.spec.providers if name not in self._providers]
         if not missing:
             return ""
-        return (
-            f"Runs on {self._providers[0]}: {' and '.join(missing)} is not in this build of ONNX Runtime, or found no "
-            "device; install the build that has it."
-        )
+        where = "not in this build of ONNX Runtime, or without a device"
+        return f"Runs on {self._providers[0]}; {where}: {', '.join(missing)}. Install the build that has it."
 
     def _post(self, batch: Batch) -> None:
         self._loop.call_soon_threadsafe(deliver, batch)

@@ -94,12 +94,6 @@ class Reader:
         self._metrics.generated(self.tokens, self._last_s - (self._first_s or 0.0))
 
 
-def usage(readers: Sequence[Reader]) -> Usage:
-    """Token counts of all answers to one prompt."""
-    made = sum(reader.tokens for reader in readers)
-    return Usage(readers[0].prompt_tokens, made, readers[0].reused_tokens)
-
-
 async def whole(readers: Sequence[Reader], envelope: Envelope, *, count: int) -> web.Response:
     """The likeliest `count` of the answers in one message, when all are complete."""
     made = await _together([_said(reader) for reader in readers])
@@ -176,6 +170,7 @@ async def _said(reader: Reader) -> tuple[Said, float]:
 
 
 def _usage(readers: Sequence[Reader]) -> Usage:
+    """Token counts of all answers to one prompt."""
     made = sum(reader.tokens for reader in readers)
     return Usage(readers[0].prompt_tokens, made, readers[0].reused_tokens)
 

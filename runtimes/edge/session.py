@@ -187,7 +187,7 @@ class Session:
         along, which the next step overwrites.
         """
         differs = False
-        for length in range(TRIED_TOKENS):
+        for length in range(min(TRIED_TOKENS, self.context_tokens - 1)):
             alone = self._stepped([length + 1], [length])[0].copy()
             beside = self._stepped([length + 1] * 2, [length] * 2)[0].copy()
             differs |= not np.array_equal(alone, beside)

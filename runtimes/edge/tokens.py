@@ -7,7 +7,6 @@ token, and by `runtimes.edge.server` and `runtimes.edge.chat` for prompts.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -48,7 +47,7 @@ class Vocabulary:
         added = tokenizer.get_added_tokens_decoder()
         self._controls = {number: token.content for number, token in added.items() if token.special}
         self._added = frozenset(added)
-        self._of_bytes = '"ByteLevel"' in json.dumps(json.loads(tokenizer.to_str())["decoder"])
+        self._of_bytes = "ByteLevel(" in repr(tokenizer.decoder)  # its state alone would be the whole vocabulary
         self._unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
 
     @classmethod

@@ -28,8 +28,13 @@ LOWEST_PRIORITY = 100
 LONGEST_TIMEOUT_S = 3600.0
 
 HARMLESS = frozenset({"store", "metadata", "service_tier", "prompt_cache_key"})
-# Parameters that change the answer, with the values that ask for nothing.
+# Parameters that change the answer, with the values that ask for nothing; some are fields of the other call.
 UNSUPPORTED: Mapping[str, tuple[Any, ...]] = {
+    "tools": (None, []),
+    "tool_choice": (None, "none", "auto"),
+    "parallel_tool_calls": (None, False, True),
+    "top_logprobs": (None, 0),
+    "best_of": (None, 1),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
     "echo": (None, False),

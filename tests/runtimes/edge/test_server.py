@@ -72,7 +72,7 @@ def test_a_stream_says_what_the_whole_answer_says(decoder: Any, vocabulary: Voca
         pytest.param(changed(logprobs=True), 400, "logprobs", "integer", id="a truth as count"),
         pytest.param(changed(best_of=1, n=2), 400, "best_of", "at least n", id="fewer tries than answers"),
         pytest.param(changed(best_of=2, stream=True), 400, "best_of", "streamed", id="the best as it comes"),
-        pytest.param(changed(tools=[{}]), 400, "tools", "not a parameter", id="tools"),
+        pytest.param(changed(tools=[{}]), 400, "tools", "not supported", id="tools"),
         pytest.param(changed(response_format="json"), 400, "response_format", "json_object", id="a text as format"),
         pytest.param(changed(suffix="x"), 400, "suffix", "not supported", id="suffix"),
         pytest.param(changed(bogus=1), 400, "bogus", "not a parameter", id="an unknown field"),
