@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.contract import SpeechShape
+from runtimes.edge.sampler import GREEDY_BELOW
 
 STEP_FRAMES = 2  # frames of the spectrogram in a step of the timestamps
 FRAME_S = 0.01
@@ -146,7 +147,7 @@ def _written(
         allowed = allowed_scores(shape, current, tokens)
         likely = _log_softmax(allowed)
         token = int(allowed.argmax())
-        if temperature > 0:
+        if temperature >= GREEDY_BELOW:
             token = int(random.choice(len(allowed), p=_softmax(allowed / temperature)))
         total += float(likely[token])
         if token == shape.end_token:
